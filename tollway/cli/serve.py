@@ -1,0 +1,137 @@
+"""`tollway serve`: one process, from its settings to its last folded row.
+
+Owns the listening socket, signals and what is printed at the start; does not own what runs
+(`world.py`) or what is answered (`web/`).
+"""
+
+import asyncio
+import contextlib
+import logging
+import secrets
+import signal
+import socket
+import sys
+from collections.abc import AsyncIterator, Callable, Generator
+from contextlib import AsyncExitStack, asynccontextmanager
+
+import uvicorn
+import uvloop
+
+from tollway.cli.first_start import FirstStart, first_start, greeting
+from tollway.demo.offer import with_demo
+from tollway.demo.vendor import DemoVendor
+from tollway.domain.errors import StoreUnavailable
+from tollway.settings import Settings
+from tollway.web.app import App
+from tollway.world import World, open_world
+
+_KEEP_ALIVE_S = 75
+"""Longer than a load balancer's usual minute: it should be the one to close."""
+
+_BACKLOG = 2_048
+
+
+def run_server(settings: Settings) -> int:
+    """Serve until SIGINT or SIGTERM; the exit code."""
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    for noisy in ("uvicorn.error", "alembic"):
+        logging.getLogger(noisy).setLevel(logging.WARNING)
+    try:
+        listener = listen(settings.host, settings.port)
+    except OSError as error:
+        print(f"tollway: cannot listen on {settings.host}:{settings.port}: {error}", file=sys.stderr)
+        return 1
+    try:
+        uvloop.run(_serve(settings, listener))
+    except StoreUnavailable as error:
+        print(f"tollway: database_url: {error}", file=sys.stderr)
+        return 1
+    finally:
+        listener.close()
+    return 0
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """A socket bound to the address; OSError, before anything else was done, if it is taken."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listener = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind((host, port))
+    except OSError:
+        listener.close()
+        raise
+    return listener
+
+
+@asynccontextmanager
+async def serving(world: World, listener: socket.socket, started: Callable[[], None]) -> AsyncIterator[None]:
+    """Answer requests until left; then drain. `started` is called once connections are accepted."""
+    server = _Server(
+        uvicorn.Config(
+            App(world),
+            http="httptools",
+            ws="none",
+            lifespan="off",
+            log_config=None,
+            access_log=False,
+            server_header=False,
+            backlog=_BACKLOG,
+            timeout_keep_alive=_KEEP_ALIVE_S,
+            timeout_graceful_shutdown=int(world.settings.drain_s),
+        ),
+        started,
+    )
+    async with asyncio.TaskGroup() as group:
+        group.create_task(server.serve([listener]), name="serve")
+        try:
+            yield
+        finally:
+            server.should_exit = True
+
+
+async def _serve(settings: Settings, listener: socket.socket) -> None:
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, stop.set)
+    async with AsyncExitStack() as stack:
+        offered = await stack.enter_async_context(demo_offered(settings))
+        world = await stack.enter_async_context(open_world(offered))
+        begun = await first_start(world)
+        await stack.enter_async_context(serving(world, listener, lambda: _greet(settings, listener, begun)))
+        await stop.wait()
+
+
+@asynccontextmanager
+async def demo_offered(settings: Settings) -> AsyncIterator[Settings]:
+    """The settings, with the demo vendor running beside us where it is wanted."""
+    if not settings.has_demo:
+        yield settings
+        return
+    api_key = secrets.token_urlsafe(32)
+    async with DemoVendor(api_key=api_key) as vendor:
+        yield with_demo(settings, vendor, api_key)
+
+
+def _greet(settings: Settings, listener: socket.socket, begun: FirstStart) -> None:
+    host, port = listener.getsockname()[:2]
+    print(greeting(settings, host, port, begun), flush=True)
+
+
+class _Server(uvicorn.Server):
+    """uvicorn's server, with signals left to us: what follows its end must still run."""
+
+    def __init__(self, config: uvicorn.Config, started: Callable[[], None]) -> None:
+        super().__init__(config)
+        self._on_started = started
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Accept connections, then say so."""
+        await super().startup(sockets)
+        self._on_started()
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Generator[None, None, None]:
+        """Nothing: `run_server` handles them."""
+        yield

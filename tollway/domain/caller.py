@@ -1,0 +1,33 @@
+"""Who is calling: an app by its key, or a person by a token. Frozen views of what is stored."""
+
+from dataclasses import dataclass
+
+from tollway.domain.ids import AppId, KeyId, OrgId, UserId
+from tollway.domain.org import Permission
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Caller:
+    """The organisation, app and key that a request runs on."""
+
+    org_id: OrgId
+    org: str
+    org_is_active: bool
+    app_id: AppId
+    app: str
+    app_is_active: bool
+    key_id: KeyId
+    key_is_active: bool
+    benchmark_model: str | None
+    """What savings are measured against: the app's, else the organisation's."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Person:
+    """A signed-in user, with their permissions in the organisation that is current for them."""
+
+    id: UserId
+    email: str
+    name: str
+    org_id: OrgId | None
+    permissions: frozenset[Permission]

@@ -1,0 +1,163 @@
+"""Every error that a caller can meet, as one tree.
+
+    TollwayError
+    ├── Invalid                 422  the control plane's: one or more fields, each with a place
+    ├── BadRequest              400  the request itself
+    │   └── TooLarge            413
+    ├── Unauthenticated         401  no token, or one that nobody has
+    ├── Forbidden               403  known, but not allowed here
+    ├── NotFound                404
+    │   └── ModelNotFound       404
+    ├── NotPriced               402  a model without a price is refused, never free
+    ├── Conflict                409
+    ├── Unavailable             503  try again later
+    │   ├── StoreUnavailable    503  the database
+    │   └── MeteringUnavailable 503  no room to record the call
+    └── VendorError             502  the vendor answered wrongly, or refused our credentials
+        ├── VendorUnreachable   502
+        └── VendorTimeout       504
+
+Owns what went wrong, its status and whether trying again can help; does not own its JSON.
+"""
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+
+class TollwayError(Exception):
+    """A refusal or a failure that has an answer; `str()` is a sentence for the caller."""
+
+    status: ClassVar[int] = 500
+    type: ClassVar[str] = "server_error"
+    retryable: ClassVar[bool] = False
+    code: str = "internal_error"
+
+    def __init__(self, message: str, *, code: str | None = None, param: str | None = None) -> None:
+        super().__init__(message)
+        self.param = param
+        if code:
+            self.code = code
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fault:
+    """One thing wrong with a request: where, and what. `type` is a stable machine word."""
+
+    loc: tuple[str | int, ...]
+    msg: str
+    type: str
+
+
+class Invalid(TollwayError):
+    """A well-formed request with fields that cannot be accepted."""
+
+    status = 422
+    type = "invalid_request_error"
+    code = "invalid"
+
+    def __init__(self, *faults: Fault) -> None:
+        super().__init__("; ".join(fault.msg for fault in faults))
+        self.faults = faults
+
+
+class BadRequest(TollwayError):
+    """The request cannot be read."""
+
+    status = 400
+    type = "invalid_request_error"
+    code = "invalid_request"
+
+
+class TooLarge(BadRequest):
+    """The body is over the cap."""
+
+    status = 413
+    code = "request_too_large"
+
+
+class Unauthenticated(TollwayError):
+    """No token, or one that nobody has."""
+
+    status = 401
+    type = "authentication_error"
+    code = "invalid_api_key"
+
+
+class Forbidden(TollwayError):
+    """The caller is known and may not do this here."""
+
+    status = 403
+    type = "permission_error"
+    code = "forbidden"
+
+
+class NotFound(TollwayError):
+    """Nothing of that name, or not for this caller."""
+
+    status = 404
+    type = "invalid_request_error"
+    code = "not_found"
+
+
+class ModelNotFound(NotFound):
+    """No configured vendor has the model."""
+
+    code = "model_not_found"
+
+
+class NotPriced(TollwayError):
+    """The model has no price, so that its use cannot be accounted for."""
+
+    status = 402
+    type = "invalid_request_error"
+    code = "model_not_priced"
+
+
+class Conflict(TollwayError):
+    """The name is taken, or the state has moved on."""
+
+    status = 409
+    type = "invalid_request_error"
+    code = "conflict"
+
+
+class Unavailable(TollwayError):
+    """Not now; the same request may succeed later."""
+
+    status = 503
+    code = "unavailable"
+    retryable = True
+
+
+class StoreUnavailable(Unavailable):
+    """The database does not answer."""
+
+    code = "store_unavailable"
+
+
+class MeteringUnavailable(Unavailable):
+    """There is no room to record the call, so it is not made."""
+
+    code = "metering_unavailable"
+
+
+class VendorError(TollwayError):
+    """The vendor's answer is not one that can be passed on."""
+
+    status = 502
+    type = "upstream_error"
+    code = "vendor_error"
+    retryable = True
+
+
+class VendorUnreachable(VendorError):
+    """No connection to the vendor, or it broke."""
+
+    code = "vendor_unreachable"
+
+
+class VendorTimeout(VendorError):
+    """The vendor did not answer within its deadline."""
+
+    status = 504
+    code = "vendor_timeout"

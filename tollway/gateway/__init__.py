@@ -1,0 +1,1 @@
+"""The hot verb: one inference request, start to finish."""

@@ -1,0 +1,38 @@
+"""The chat request, start to finish.
+
+Owns the order of the steps: identify, choose, reserve, send, meter. Each is one function. No
+SQL here, and for a key and a model seen before, nothing waits before the vendor is called.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from tollway.gateway.call import Call, Reply
+from tollway.gateway.live import Live
+from tollway.gateway.metered import Meter, Tally
+from tollway.gateway.relay import relay
+from tollway.gateway.wire import read_chat
+from tollway.providers import openai
+from tollway.providers.catalog import Catalog
+from tollway.providers.connection import VendorConnection
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Gateway:
+    """What a request meets on its way, in this order."""
+
+    live: Live
+    catalog: Catalog
+    meter: Meter
+    vendors: Mapping[str, VendorConnection]
+
+
+async def chat(call: Call, gateway: Gateway) -> Reply:
+    """Answer `POST /v1/chat/completions`; every TollwayError is the client's to see."""
+    caller = await gateway.live.identify(call.token)  # 401, 403
+    asked = read_chat(await call.read_body())  # 400, 413
+    route = gateway.catalog.resolve(asked.model)  # 404, 402
+    with Tally(gateway.meter, call, caller, route, asked) as tally:  # 503
+        body = openai.request_body(asked.fields, route.upstream, stream=asked.stream)
+        answer = await gateway.vendors[route.provider].post(openai.CHAT_PATH, body)  # 502, 504
+        return await relay(answer, tally, wants_usage=asked.wants_usage)

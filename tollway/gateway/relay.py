@@ -1,0 +1,141 @@
+"""From the vendor's answer to ours: whole or streamed, metered before its last byte is sent.
+
+Owns what of an answer is passed on, hidden or replaced; does not own the dialect
+(`providers/openai.py`) or the entry (`metered.py`).
+"""
+
+from collections.abc import Mapping
+from typing import Self
+
+from tollway.domain.errors import VendorError
+from tollway.domain.ledger import Entry
+from tollway.domain.money import usd
+from tollway.gateway.call import Header, Reply
+from tollway.gateway.metered import Tally
+from tollway.gateway.wire import EVENTS_TYPE, JSON_TYPE, error_event
+from tollway.providers import openai
+from tollway.providers.connection import VendorAnswer
+from tollway.providers.sse import EventSplitter, data_of
+
+_OUR_CREDENTIALS_REFUSED = frozenset({401, 403, 407})
+_PASSED_HEADERS = ("retry-after", "retry-after-ms")
+
+
+async def relay(answer: VendorAnswer, tally: Tally, *, wants_usage: bool) -> Reply:
+    """Our reply to the client. VendorError if the vendor's cannot be passed on."""
+    if not 200 <= answer.status < 300:
+        return await _refused(answer, tally)
+    if _is_stream(answer.headers):
+        body = StreamedAnswer(answer, tally, wants_usage=wants_usage)
+        return Reply(status=answer.status, headers=(EVENTS_TYPE, (b"cache-control", b"no-cache")), body=body)
+    try:
+        data = await answer.read()
+    finally:
+        answer.close()
+    reading = openai.read(data)
+    if not reading.is_readable:
+        raise VendorError("the vendor's answer is not JSON", code="vendor_answer_unreadable")
+    tally.count(reading.usage, reading.service_tier, reading.text_bytes)
+    entry = tally.answered(answer.status)
+    return Reply(status=answer.status, headers=(JSON_TYPE, *_money_headers(entry)), body=data)
+
+
+async def _refused(answer: VendorAnswer, tally: Tally) -> Reply:
+    """The vendor's error, where it is one for the client; our own words where it is about us."""
+    try:
+        data = await answer.read()
+    finally:
+        answer.close()
+    if answer.status in _OUR_CREDENTIALS_REFUSED:
+        raise VendorError(
+            "the vendor refused this gateway's credentials; its operator must renew them",
+            code="vendor_credentials_refused",
+        )
+    reading = openai.read(data)
+    if answer.status < 400 or not (reading.is_readable and reading.is_error):
+        raise VendorError(f"the vendor answered {answer.status} without an explanation")
+    passed = [
+        (name.encode(), answer.headers[name].encode()) for name in _PASSED_HEADERS if name in answer.headers
+    ]
+    tally.count(reading.usage, reading.service_tier, 0)
+    tally.failed(answer.status, "vendor_refused")
+    return Reply(status=answer.status, headers=(JSON_TYPE, *passed), body=data)
+
+
+class StreamedAnswer:
+    """A stream being passed on. The usage chunk is hidden from a client who did not ask for it.
+
+    It is a class with `aclose()`, not a generator: a generator that was never started ignores
+    being closed, and a client may leave before the first part.
+    """
+
+    def __init__(self, answer: VendorAnswer, tally: Tally, *, wants_usage: bool) -> None:
+        self._answer = answer
+        self._tally = tally
+        self._wants_usage = wants_usage
+        self._splitter = EventSplitter()
+        self._is_finished = False
+        self._is_error = False
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> bytes:
+        """Whole events, as soon as some are there."""
+        while self._tally.is_open:
+            try:
+                part = await self._next_part()
+            except VendorError as error:
+                self._tally.failed(error.status, error.code)
+                return error_event(error)
+            if part:
+                return part
+        raise StopAsyncIteration
+
+    async def aclose(self) -> None:
+        """End the call, if it is still open, with what was delivered."""
+        if self._tally.is_open:
+            self._tally.given_up()
+        self._answer.close()
+
+    async def _next_part(self) -> bytes:
+        chunk = await self._answer.chunk()
+        if not chunk:
+            return self._end()
+        shown = []
+        for event in self._splitter.feed(chunk):
+            reading = openai.read(data_of(event))
+            self._tally.count(reading.usage, reading.service_tier, reading.text_bytes)
+            self._is_finished |= reading.is_finished
+            self._is_error |= reading.is_error
+            if self._wants_usage or not reading.is_usage_only:
+                shown.append(event)
+            if reading is openai.DONE:
+                self._settle()
+                break
+        return b"".join(shown)
+
+    def _end(self) -> bytes:
+        """The vendor closed the stream without saying that it was done."""
+        if not self._is_finished and not self._is_error:
+            raise VendorError("the vendor broke off its answer", code="vendor_stream_truncated")
+        self._settle()
+        return self._splitter.rest()
+
+    def _settle(self) -> None:
+        if self._is_error:
+            self._tally.failed(VendorError.status, "vendor_stream_error")
+        else:
+            self._tally.answered(self._answer.status)
+
+
+def _is_stream(headers: Mapping[str, str]) -> bool:
+    return headers.get("content-type", "").lower().startswith("text/event-stream")
+
+
+def _money_headers(entry: Entry) -> tuple[Header, Header]:
+    savings = entry.prompt_savings + entry.completion_savings
+    return (
+        (b"tollway-cost-usd", usd(entry.cost.total).encode()),
+        (b"tollway-savings-usd", usd(savings).encode()),
+    )

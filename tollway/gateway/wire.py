@@ -1,0 +1,94 @@
+"""The OpenAI shapes that the gateway itself reads and writes; everything else passes untouched.
+
+Owns reading the few fields that matter to us, the error body and the model list; does not own
+a vendor's dialect (`providers/`).
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+
+from tollway.domain.errors import BadRequest, TollwayError
+from tollway.gateway.call import Header, Reply
+
+JSON_TYPE: Header = (b"content-type", b"application/json")
+EVENTS_TYPE: Header = (b"content-type", b"text/event-stream; charset=utf-8")
+
+Fields = Mapping[str, msgspec.Raw]
+
+_decode_fields = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
+
+
+class _StreamOptions(msgspec.Struct):
+    include_usage: bool | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Chat:
+    """A chat request: what we read of it, and its fields as they came."""
+
+    fields: Fields
+    model: str
+    stream: bool
+    wants_usage: bool
+    prompt_bytes: int
+
+
+def read_chat(body: bytes) -> Chat:
+    """Read a chat request; BadRequest, naming the field, if it is none."""
+    try:
+        fields = _decode_fields(body)
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise BadRequest(f"the body is not a JSON object: {error}", code="invalid_json") from None
+    model = _field(fields, "model", str)
+    if not model:
+        raise BadRequest("name a model", code="missing_required_parameter", param="model")
+    if "messages" not in fields:
+        raise BadRequest("messages are missing", code="missing_required_parameter", param="messages")
+    stream = bool(_field(fields, "stream", bool | None))
+    options = _field(fields, "stream_options", _StreamOptions | None)
+    return Chat(
+        fields=fields,
+        model=model,
+        stream=stream,
+        wants_usage=bool(options and options.include_usage),
+        prompt_bytes=len(bytes(fields["messages"])),
+    )
+
+
+def error_body(error: TollwayError) -> bytes:
+    """The error in OpenAI's shape."""
+    shape = {"message": str(error), "type": error.type, "param": error.param, "code": error.code}
+    return msgspec.json.encode({"error": shape})
+
+
+def error_reply(error: TollwayError) -> Reply:
+    """The answer to a call that failed before anything was sent."""
+    return Reply(status=error.status, headers=(JSON_TYPE,), body=error_body(error))
+
+
+def error_event(error: TollwayError) -> bytes:
+    """The last event of a stream that cannot be finished."""
+    return b"data: " + error_body(error) + b"\n\n"
+
+
+def model_body(name: str, vendor: str) -> dict[str, Any]:
+    """One model in OpenAI's shape."""
+    return {"id": name, "object": "model", "created": 0, "owned_by": vendor}
+
+
+def models_body(models: Iterable[tuple[str, str]]) -> bytes:
+    """A list of models in OpenAI's shape."""
+    return msgspec.json.encode({"object": "list", "data": [model_body(*model) for model in models]})
+
+
+def _field(fields: Fields, name: str, type_: Any) -> Any:  # noqa: ANN401 - the type asked for
+    raw = fields.get(name)
+    if raw is None:
+        return None
+    try:
+        return msgspec.json.decode(raw, type=type_)
+    except msgspec.ValidationError as error:
+        raise BadRequest(f"{name}: {error}", code="invalid_type", param=name) from None

@@ -1,0 +1,1 @@
+"""The hot verb: from a finished call to a stored ledger row."""

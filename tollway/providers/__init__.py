@@ -1,0 +1,1 @@
+"""The model vendors: their dialects, their prices and the connection to them."""

@@ -1,0 +1,44 @@
+"""Server-sent events, cut out of a byte stream as they become complete.
+
+Owns where one event ends and the next begins; does not own what is inside.
+"""
+
+import re
+
+from tollway.domain.errors import VendorError
+
+MAX_EVENT_BYTES = 16 * 1024 * 1024
+
+_END = re.compile(rb"\r?\n\r?\n")
+_DATA = re.compile(rb"^data: ?(.*?)\r?$", re.MULTILINE)
+
+
+class EventSplitter:
+    """Feed it bytes; it gives back whole events, each with the blank line that ends it."""
+
+    def __init__(self) -> None:
+        self._rest = b""
+
+    def feed(self, chunk: bytes) -> list[bytes]:
+        """The events that `chunk` completes. VendorError for one that is too large to hold."""
+        text = self._rest + chunk if self._rest else chunk
+        events = []
+        start = 0
+        for end in _END.finditer(text):
+            events.append(text[start : end.end()])
+            start = end.end()
+        self._rest = text[start:]
+        if len(self._rest) > MAX_EVENT_BYTES:
+            raise VendorError("the vendor sent an event that is larger than is accepted here")
+        return events
+
+    def rest(self) -> bytes:
+        """What is left of an event that never ended."""
+        return self._rest
+
+
+def data_of(event: bytes) -> bytes:
+    """The payload of an event: its data lines, joined by line feeds."""
+    if event.startswith(b"data: ") and event.count(b"\n") == 2:
+        return event[6:].rstrip()
+    return b"\n".join(_DATA.findall(event))

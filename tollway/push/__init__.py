@@ -1,0 +1,1 @@
+"""The cold verb: an organisation's samples and log lines, sent to its own receivers."""

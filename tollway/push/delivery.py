@@ -1,0 +1,99 @@
+"""One HTTP push, and what its answer means for what was sent.
+
+Owns the request and the verdict; knows no wire format. Only 200 and 204 are success (Loki's
+260 is a refusal). 400, 413 and 422 are about the content: sending it again cannot help. 429,
+5xx, other 2xx and a broken connection are tried again. Anything else (401, 403, 404, a
+redirect) is about the destination: nothing is lost, and it is tried slowly.
+"""
+
+from base64 import b64encode
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import aiohttp
+
+from tollway import __version__
+from tollway.domain.destination import Destination, Network, parse_endpoint
+from tollway.push.addresses import AddressRefusedError, guarded
+
+Outcome = Literal["sent", "bad_content", "retry", "refused"]
+
+_SUCCESS = frozenset({200, 204})
+_BAD_CONTENT = frozenset({400, 413, 422})
+_MAX_REASON_BYTES = 2_048
+_POOL = 2
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Verdict:
+    """What an answer means. `reason` is the receiver's, without secrets; `after_s` its Retry-After."""
+
+    outcome: Outcome
+    reason: str | None = None
+    after_s: float | None = None
+
+
+SENT = Verdict(outcome="sent")
+
+
+def judge(status: int, text: str, retry_after: str | None = None) -> Verdict:
+    """The verdict on an HTTP answer."""
+    if status in _SUCCESS:
+        return SENT
+    reason = f"{status} {text}".strip()
+    if status in _BAD_CONTENT:
+        return Verdict(outcome="bad_content", reason=reason)
+    if status == 429 or status >= 500 or 200 <= status < 300:
+        after_s = float(retry_after) if retry_after and retry_after.isdecimal() else None
+        return Verdict(outcome="retry", reason=reason, after_s=after_s)
+    return Verdict(outcome="refused", reason=reason)
+
+
+class Sender:
+    """The connections to one destination, at allowed addresses only."""
+
+    def __init__(self, destination: Destination, allowed: Sequence[Network], deadline_s: float) -> None:
+        self.destination = destination
+        self._session = aiohttp.ClientSession(
+            connector=aiohttp.TCPConnector(
+                limit=_POOL, socket_factory=guarded(parse_endpoint(destination.endpoint), allowed)
+            ),
+            cookie_jar=aiohttp.DummyCookieJar(),
+            headers={
+                "Authorization": _basic(destination.user, destination.token.reveal()),
+                "User-Agent": f"tollway/{__version__}",
+            },
+            timeout=aiohttp.ClientTimeout(total=deadline_s),
+        )
+
+    async def close(self) -> None:
+        """Close the connections."""
+        await self._session.close()
+
+    async def post(self, body: bytes, headers: Mapping[str, str]) -> Verdict:
+        """Push `body`; never raises for what the other end does."""
+        try:
+            async with self._session.post(
+                self.destination.endpoint, data=body, headers=headers, allow_redirects=False
+            ) as answer:
+                text = await answer.content.read(_MAX_REASON_BYTES)
+                return judge(answer.status, self._without_secrets(text), answer.headers.get("retry-after"))
+        except aiohttp.ClientConnectorError as error:
+            if isinstance(error.os_error, AddressRefusedError):
+                return Verdict(outcome="refused", reason=str(error.os_error))
+            return Verdict(outcome="retry", reason=f"no connection: {error.os_error}")
+        except TimeoutError:
+            return Verdict(outcome="retry", reason="no answer in time")
+        except aiohttp.ClientError as error:
+            return Verdict(outcome="retry", reason=f"the connection broke: {type(error).__name__}")
+
+    def _without_secrets(self, text: bytes) -> str:
+        said = text.decode("utf-8", "replace").strip()
+        said = "".join(char if char.isprintable() else " " for char in said)
+        return said.replace(self.destination.token.reveal(), "••••")
+
+
+def _basic(user: str, password: str) -> str:
+    """HTTP basic authentication in UTF-8, RFC 7617."""
+    return "Basic " + b64encode(f"{user}:{password}".encode()).decode()

@@ -1,0 +1,1 @@
+"""The SQL adapter: functions (db, org, …) to domain values. The only SQL."""

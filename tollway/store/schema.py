@@ -1,0 +1,260 @@
+"""The tables as they are now. How they came to be: `migrations/`; a test keeps both equal.
+
+Times are microseconds since the epoch (`*_us`), money is nano-dollars (`*_nano`), ids are
+UUIDs as text. Owns columns and indexes; does not own a rule.
+"""
+
+from sqlalchemy import (
+    JSON,
+    BigInteger,
+    Boolean,
+    Column,
+    ForeignKey,
+    Index,
+    Integer,
+    MetaData,
+    Table,
+    Text,
+    UniqueConstraint,
+    false,
+    text,
+    true,
+)
+
+metadata = MetaData(
+    naming_convention={
+        "pk": "pk_%(table_name)s",
+        "fk": "fk_%(table_name)s_%(column_0_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+    }
+)
+
+deployment = Table(
+    "deployment",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("operator_token_hash", Text),
+    Column("changes_seq", BigInteger, nullable=False, server_default=text("0")),
+    Column("added_us", BigInteger, nullable=False),
+    comment="One row: this installation. changes_seq numbers the rows of `changes`.",
+)
+
+users = Table(
+    "users",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("email", Text, nullable=False, unique=True),
+    Column("name", Text, nullable=False),
+    Column("current_org_id", Text),
+    Column("added_us", BigInteger, nullable=False),
+)
+
+user_tokens = Table(
+    "user_tokens",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("user_id", Text, ForeignKey("users.id"), nullable=False, index=True),
+    Column("hash", Text, nullable=False, unique=True),
+    Column("token_end", Text, nullable=False),
+    Column("name", Text, nullable=False),
+    Column("added_us", BigInteger, nullable=False),
+    Column("expires_us", BigInteger),
+    Column("revoked_us", BigInteger),
+)
+
+orgs = Table(
+    "orgs",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("org_name", Text, nullable=False, unique=True),
+    Column("org_display_name", Text),
+    Column("org_logo", Text),
+    Column("org_creator", Text, ForeignKey("users.id"), nullable=False),
+    Column("is_active", Boolean, nullable=False, server_default=true()),
+    Column("is_personal", Boolean, nullable=False, server_default=false()),
+    Column("billing_email", Text, server_default=""),
+    Column("address_1", Text, server_default=""),
+    Column("address_2", Text, server_default=""),
+    Column("address_city", Text, server_default=""),
+    Column("address_zip", Text, server_default=""),
+    Column("address_state", Text, server_default=""),
+    Column("address_country", Text, server_default=""),
+    Column("currency", Text, nullable=False, server_default="usd"),
+    Column("benchmark_model", Text),
+    Column("rate_limit", Integer, nullable=False),
+    Column("spending_limit_soft_nano", BigInteger),
+    Column("spending_limit_hard_nano", BigInteger),
+    Column("org_stripe_id", Text, nullable=False, server_default=""),
+    Column("last_invoice_date", BigInteger, nullable=False, comment="seconds, as Stripe counts"),
+    Column("subscription_tier", Text),
+    Column("subscription_cycle", Text),
+    Column("subscription_price_id", Text),
+    Column("subscription_pause_reason", JSON(none_as_null=True)),
+    Column("trial_end", BigInteger, comment="seconds, as Stripe counts"),
+    Column("spaces_subscription_tier", Text),
+    Column("spaces_subscription_seats", Integer),
+    Column("spaces_subscription_status", Text),
+    Column("spaces_subscription_cancel_at", BigInteger, comment="seconds, as Stripe counts"),
+    Column("hubspot_id", Text),
+    Column("added_us", BigInteger, nullable=False),
+    Column("modified_us", BigInteger, nullable=False),
+)
+
+members = Table(
+    "members",
+    metadata,
+    Column("org_id", Text, ForeignKey("orgs.id"), primary_key=True),
+    Column("user_id", Text, ForeignKey("users.id"), primary_key=True, index=True),
+    Column("permissions", Text, nullable=False, comment="space-separated role:resource"),
+    Column("added_us", BigInteger, nullable=False),
+)
+
+apps = Table(
+    "apps",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("org_id", Text, ForeignKey("orgs.id"), nullable=False),
+    Column("slug", Text, nullable=False, comment="the `app` label; never changes"),
+    Column("name", Text, nullable=False),
+    Column("description", Text),
+    Column("app_logo", Text),
+    Column("benchmark_model", Text),
+    Column("is_active", Boolean, nullable=False, server_default=true()),
+    Column("added_by", Text, ForeignKey("users.id"), nullable=False),
+    Column("added_us", BigInteger, nullable=False),
+    Column("modified_us", BigInteger, nullable=False),
+    UniqueConstraint("org_id", "slug"),
+)
+
+app_keys = Table(
+    "app_keys",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("org_id", Text, ForeignKey("orgs.id"), nullable=False),
+    Column("app_id", Text, ForeignKey("apps.id"), nullable=False, index=True),
+    Column("hash", Text, nullable=False, unique=True),
+    Column("key_end", Text, nullable=False),
+    Column("added_us", BigInteger, nullable=False),
+    Column("revoked_us", BigInteger),
+)
+
+integrations = Table(
+    "integrations",
+    metadata,
+    Column("org_id", Text, ForeignKey("orgs.id"), primary_key=True),
+    Column("kind", Text, primary_key=True, comment="prom or loki"),
+    Column("user", Text, nullable=False),
+    Column("token_sealed", Text, nullable=False, comment="encrypted; see store/vault.py"),
+    Column("token_masked", Text, nullable=False),
+    Column("endpoint", Text, nullable=False),
+    Column("modified_us", BigInteger, nullable=False),
+    Column("cursor_seq", BigInteger, nullable=False, comment="ledger rows up to here are delivered"),
+    Column("pusher", Text, comment="the process that pushes now"),
+    Column("epoch", BigInteger, nullable=False, server_default=text("0")),
+    Column("pusher_until_us", BigInteger, nullable=False, server_default=text("0")),
+    Column("sampled_ms", BigInteger, nullable=False, server_default=text("0")),
+    Column("last_success_us", BigInteger),
+    Column("last_error", Text),
+    Column("dropped", BigInteger, nullable=False, server_default=text("0")),
+)
+
+changes = Table(
+    "changes",
+    metadata,
+    Column("seq", BigInteger, primary_key=True, autoincrement=False),
+    Column("org_id", Text, nullable=False),
+    Column("added_us", BigInteger, nullable=False),
+    comment="What every process must forget from its cache, in commit order.",
+)
+
+journals = Table(
+    "journals",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("folded_to", BigInteger, nullable=False, comment="offsets below this are in the ledger"),
+    Column("added_us", BigInteger, nullable=False),
+)
+
+ledger = Table(
+    "ledger",
+    metadata,
+    Column("org_id", Text, primary_key=True),
+    Column("seq", BigInteger, primary_key=True, autoincrement=False, comment="per organisation, no gaps"),
+    Column("ended_us", BigInteger, primary_key=True, autoincrement=False, comment="the partition key"),
+    Column("request_id", Text, nullable=False),
+    Column("attempt", Integer, nullable=False),
+    Column("final", Boolean, nullable=False),
+    Column("kind", Text, nullable=False),
+    Column("outcome", Text, nullable=False),
+    Column("status", Integer, nullable=False),
+    Column("error_code", Text),
+    Column("app_id", Text, nullable=False),
+    Column("app", Text, nullable=False),
+    Column("key_id", Text, nullable=False),
+    Column("provider", Text, nullable=False),
+    Column("model", Text, nullable=False),
+    Column("service_tier", Text),
+    Column("streamed", Boolean, nullable=False),
+    Column("end_user", Text),
+    Column("labels", JSON, nullable=False),
+    Column("funding", Text),
+    Column("units", JSON, nullable=False, comment="unit -> count, disjoint"),
+    Column("prompt_tokens", BigInteger, nullable=False),
+    Column("completion_tokens", BigInteger, nullable=False),
+    Column("price_version", Text),
+    Column("cost_prompt_nano", BigInteger, comment="null: not known (unsettled)"),
+    Column("cost_completion_nano", BigInteger),
+    Column("cost_by_unit", JSON(none_as_null=True)),
+    Column("rate_card", Text),
+    Column("vendor_price_version", Text),
+    Column("vendor_cost_prompt_nano", BigInteger),
+    Column("vendor_cost_completion_nano", BigInteger),
+    Column("vendor_cost_by_unit", JSON(none_as_null=True)),
+    Column("benchmark_model", Text),
+    Column("benchmark_price_version", Text),
+    Column("benchmark_prompt_nano", BigInteger),
+    Column("benchmark_completion_nano", BigInteger),
+    Column("benchmark_by_unit", JSON(none_as_null=True)),
+    Column("started_us", BigInteger, nullable=False),
+    Column("first_token_us", BigInteger, comment="from the start to the first token"),
+    Column("journal_id", Text, nullable=False),
+    Column("journal_offset", BigInteger, nullable=False),
+    Column("folded_us", BigInteger, nullable=False),
+    UniqueConstraint("request_id", "attempt", "kind", "ended_us"),
+    Index("ix_ledger_org_id_ended_us", "org_id", "ended_us"),
+    postgresql_partition_by="RANGE (ended_us)",
+)
+
+org_totals = Table(
+    "org_totals",
+    metadata,
+    Column("org_id", Text, primary_key=True),
+    Column("seq", BigInteger, nullable=False, comment="of the organisation's newest ledger row"),
+)
+
+cycle_totals = Table(
+    "cycle_totals",
+    metadata,
+    Column("org_id", Text, primary_key=True),
+    Column("cycle_start_us", BigInteger, primary_key=True, autoincrement=False),
+    Column("num_requests", BigInteger, nullable=False),
+    Column("prompt_tokens", BigInteger, nullable=False),
+    Column("completion_tokens", BigInteger, nullable=False),
+    Column("cost_prompt_nano", BigInteger, nullable=False),
+    Column("cost_completion_nano", BigInteger, nullable=False),
+    Column("savings_prompt_nano", BigInteger, nullable=False),
+    Column("savings_completion_nano", BigInteger, nullable=False),
+)
+
+series_totals = Table(
+    "series_totals",
+    metadata,
+    Column("org_id", Text, primary_key=True),
+    Column("app", Text, primary_key=True),
+    Column("model", Text, primary_key=True),
+    Column("provider", Text, primary_key=True),
+    Column("metric", Text, primary_key=True),
+    Column("label", Text, primary_key=True),
+    Column("value", BigInteger, nullable=False, comment="all-time, in whole units; only rises"),
+)

@@ -1,0 +1,75 @@
+"""Users, their tokens, and what they may do in which organisation.
+
+Owns the rows; does not own who may ask. A user is of no organisation: these functions are
+the ones by which one is found.
+"""
+
+from sqlalchemy import Connection, insert, or_, select, update
+from sqlalchemy.exc import IntegrityError
+
+from tollway.domain.caller import Person
+from tollway.domain.errors import Conflict
+from tollway.domain.ids import OrgId, UserId, new_id
+from tollway.domain.org import Permission
+from tollway.domain.token import digest, ending
+from tollway.store.database import all_orgs
+from tollway.store.schema import members, user_tokens, users
+
+
+@all_orgs
+def create_user(db: Connection, *, email: str, name: str, token: str, now_us: int) -> UserId:
+    """Add a user with a first token, of which only the hash is stored; Conflict if the e-mail is taken."""
+    user = UserId(new_id(now_us))
+    try:
+        with db.begin_nested():
+            db.execute(insert(users).values(id=user, email=email, name=name, added_us=now_us))
+    except IntegrityError:
+        raise Conflict(f"there is a user with the e-mail {email} already", code="email_taken") from None
+    db.execute(
+        insert(user_tokens).values(
+            id=new_id(now_us),
+            user_id=user,
+            hash=digest(token),
+            token_end=ending(token),
+            name="first token",
+            added_us=now_us,
+        )
+    )
+    return user
+
+
+@all_orgs
+def find_by_token(db: Connection, token_hash: str, now_us: int) -> Person | None:
+    """The user whose unrevoked, unexpired token has this hash."""
+    row = db.execute(
+        select(users.c.id, users.c.email, users.c.name, users.c.current_org_id, members.c.permissions)
+        .join(user_tokens, user_tokens.c.user_id == users.c.id)
+        .outerjoin(members, (members.c.user_id == users.c.id) & (members.c.org_id == users.c.current_org_id))
+        .where(
+            user_tokens.c.hash == token_hash,
+            user_tokens.c.revoked_us.is_(None),
+            or_(user_tokens.c.expires_us.is_(None), user_tokens.c.expires_us > now_us),
+        )
+    ).first()
+    if row is None:
+        return None
+    is_member = row.permissions is not None
+    return Person(
+        id=UserId(row.id),
+        email=row.email,
+        name=row.name,
+        org_id=OrgId(row.current_org_id) if is_member else None,
+        permissions=frozenset(Permission(word) for word in (row.permissions or "").split()),
+    )
+
+
+@all_orgs
+def has_users(db: Connection) -> bool:
+    """Whether anybody was here before."""
+    return db.execute(select(users.c.id).limit(1)).first() is not None
+
+
+@all_orgs
+def enter_org(db: Connection, user: UserId, org: OrgId) -> None:
+    """Make `org` the user's current organisation."""
+    db.execute(update(users).where(users.c.id == user).values(current_org_id=org))

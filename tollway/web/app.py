@@ -1,0 +1,129 @@
+"""The whole route table. Inference goes straight to the gateway, past the control plane's framework.
+
+    POST   /v1/chat/completions      gateway/chat.py
+    GET    /v1/models[/{model}]      gateway/models.py
+    POST   /v1/users                 web/api/users.py
+    POST   /v1/orgs                  web/api/orgs.py
+    GET    /v1/orgs/current
+    PUT    /v1/orgs/integrations
+    POST   /v1/apps/create           web/api/apps.py
+    DELETE /v1/apps/{app_id}
+    GET    /healthz, /readyz         web/api/health.py
+    GET    /openapi.json, /docs
+
+Owns which path leads where, and the last resort for errors; does not own any answer.
+"""
+
+import logging
+from functools import partial
+from typing import Any
+
+from fastapi import FastAPI
+from fastapi_offline import FastAPIOffline
+
+from tollway import __version__
+from tollway.domain.errors import BadRequest, TollwayError
+from tollway.gateway.call import Call, Reply
+from tollway.gateway.chat import chat
+from tollway.gateway.models import list_models, show_model
+from tollway.web import errors
+from tollway.web.api import apps, health, orgs, users
+from tollway.web.body import Bounded
+from tollway.web.hot import Handler, Receive, Scope, Send, serve
+from tollway.web.openapi import hot_paths
+from tollway.world import World
+
+_CHAT = "/v1/chat/completions"
+_MODELS = "/v1/models"
+
+_log = logging.getLogger(__name__)
+
+
+class App:
+    """The ASGI application of one world."""
+
+    def __init__(self, world: World) -> None:
+        self._world = world
+        self._control = Bounded(control_plane(world))
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request; whatever was not foreseen is a 500, logged, and nothing else suffers."""
+        if scope["type"] != "http":
+            return
+        sent = _Watched(send)
+        try:
+            handler = self._inference(scope["method"], scope["path"].rstrip("/"))
+            if handler is None:
+                await self._control(scope, receive, sent)
+            else:
+                await serve(handler, self._world, scope, receive, sent)
+        except Exception:  # noqa: BLE001 - the last resort
+            _log.exception("%s %s failed", scope["method"], scope["path"])
+            if not sent.has_started:
+                await serve(
+                    partial(_fail, TollwayError("something went wrong here")),
+                    self._world,
+                    scope,
+                    receive,
+                    sent,
+                )
+
+    def _inference(self, method: str, path: str) -> Handler | None:
+        """Who answers an inference request; None for a path of the control plane."""
+        gateway = self._world.gateway
+        if path == _CHAT:
+            return partial(chat, gateway=gateway) if method == "POST" else _wrong_method
+        if path == _MODELS:
+            return partial(list_models, gateway=gateway) if method == "GET" else _wrong_method
+        if path.startswith(f"{_MODELS}/"):
+            name = path.removeprefix(f"{_MODELS}/")
+            return partial(show_model, gateway=gateway, name=name) if method == "GET" else _wrong_method
+        return None
+
+
+def control_plane(world: World) -> FastAPI:
+    """The control plane's application, which also describes the inference routes."""
+    api = FastAPIOffline(
+        title="Tollway",
+        version=__version__,
+        summary="An LLM gateway: metered, limited and billed from one ledger.",
+        redoc_url=None,
+    )
+    api.state.world = world
+    errors.install(api)
+    for module in (users, orgs, apps, health):
+        api.include_router(module.router)
+    described = api.openapi
+
+    def openapi() -> dict[str, Any]:
+        description = described()
+        description["paths"] = {**hot_paths(), **description["paths"]}
+        return description
+
+    api.openapi = openapi  # type: ignore[method-assign]  # FastAPI's documented way to extend it
+    return api
+
+
+class _Watched:
+    """`send`, remembering whether an answer was begun."""
+
+    def __init__(self, send: Send) -> None:
+        self._send = send
+        self.has_started = False
+
+    async def __call__(self, message: Any) -> None:  # noqa: ANN401 - ASGI's messages
+        self.has_started = True
+        await self._send(message)
+
+
+class _WrongMethod(BadRequest):
+    status = 405
+    code = "method_not_allowed"
+
+
+async def _wrong_method(_call: Call) -> Reply:
+    raise _WrongMethod("this path has no such method")
+
+
+async def _fail(error: TollwayError, _call: Call) -> Reply:
+    raise error

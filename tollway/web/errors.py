@@ -1,0 +1,37 @@
+"""The error tree as the control plane's JSON: `{"detail": …}`.
+
+Owns the shape; does not own what went wrong (`domain/errors.py`). What a caller sent is never
+echoed: it may hold a secret.
+"""
+
+from typing import Any
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from starlette.responses import JSONResponse
+
+from tollway.domain.errors import Invalid, TollwayError, Unauthenticated
+
+
+def install(api: FastAPI) -> None:
+    """Make `api` answer our errors, and its own, in one shape."""
+
+    @api.exception_handler(TollwayError)
+    async def known(_request: Request, error: TollwayError) -> JSONResponse:
+        headers = {"WWW-Authenticate": "Bearer"} if isinstance(error, Unauthenticated) else None
+        return JSONResponse({"detail": detail(error)}, error.status, headers)
+
+    @api.exception_handler(RequestValidationError)
+    async def malformed(_request: Request, error: RequestValidationError) -> JSONResponse:
+        faults = [
+            {"loc": list(fault["loc"]), "msg": fault["msg"], "type": fault["type"]}
+            for fault in error.errors()
+        ]
+        return JSONResponse({"detail": faults}, Invalid.status)
+
+
+def detail(error: TollwayError) -> Any:  # noqa: ANN401 - a sentence, or a list of faults
+    """What stands under `detail`: a list of faults for 422, else a sentence."""
+    if isinstance(error, Invalid):
+        return [{"loc": list(fault.loc), "msg": fault.msg, "type": fault.type} for fault in error.faults]
+    return str(error)

@@ -1,0 +1,250 @@
+"""The wiring: everything that runs, built once from settings, started and stopped here.
+
+Owns construction, the tasks (all in one group) and the order of stopping: what was metered is
+folded last. Does not own what any part does. Tests open the same world with another clock.
+"""
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+from tollway.domain.caller import Caller
+from tollway.domain.clock import US_PER_S, Clock, SystemClock
+from tollway.domain.errors import StoreUnavailable
+from tollway.domain.ids import JournalId, new_id
+from tollway.gateway.chat import Gateway
+from tollway.gateway.live import Live, Loader
+from tollway.gateway.metered import Meter
+from tollway.metering.folder import Folder
+from tollway.metering.journal import Journal
+from tollway.providers.catalog import Catalog, Route, Vendor
+from tollway.providers.connection import VendorConnection
+from tollway.providers.prices import FixedPrice, compile_configured
+from tollway.push.worker import Pusher, Run
+from tollway.settings import Settings, SettingsError
+from tollway.store.apps import find_caller
+from tollway.store.changes import position, prune, since
+from tollway.store.database import Database
+from tollway.store.deployment import identify
+from tollway.store.key_file import parse_key, read_or_make_key
+from tollway.store.migrate import migrate
+from tollway.store.partitions import ensure_partitions
+from tollway.store.vault import Vault
+
+CHANGES_POLL_S = 0.25
+_RESTART_S = 1.0
+_HOUSEKEEPING_S = 3600.0
+_CHANGES_KEPT_S = 3600
+_LAST_FOLD_S = 20.0
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class World:
+    """All parts of one running process."""
+
+    settings: Settings
+    clock: Clock
+    database: Database
+    vault: Vault
+    deployment: str
+    journal: Journal
+    folder: Folder
+    gateway: Gateway
+    pusher: Pusher
+
+    async def refresh(self) -> None:
+        """Read the feed of changes, and forget what they touch."""
+        live = self.gateway.live
+        changes = await self.database.read(since, live.position)
+        live.forget(changes.upto, changes.org_ids if changes.complete else None)
+
+    async def settled(self) -> None:
+        """Fold and push what there is now, and forget what changed: all that tasks do over time."""
+        await self.refresh()
+        await self.folder.fold_all()
+        await self.pusher.push_once()
+
+
+@asynccontextmanager
+async def open_world(
+    settings: Settings, *, clock: Clock | None = None, runs_tasks: bool = True
+) -> AsyncIterator[World]:
+    """Build and start everything; on leaving, stop it and store what was metered.
+
+    SettingsError for a configuration that cannot work. With `runs_tasks=False` nothing runs by
+    itself: `World.settled()` does what the tasks would have done.
+    """
+    clock = clock or SystemClock()
+    async with AsyncExitStack() as stack:
+        _make_data_dir(settings)
+        vault = Vault(_secret_keys(settings))
+        database = Database(settings.sql_url)
+        stack.callback(database.close)
+        await asyncio.to_thread(migrate, database, clock.now_us())
+        deployment = await database.write(identify, clock.now_us())
+        vendors = {
+            name: await stack.enter_async_context(_connection(settings, name)) for name in settings.providers
+        }
+        journal = Journal(JournalId(new_id(clock.now_us())), settings.journal_max_records)
+        catalog = _catalog(settings)
+        world = World(
+            settings=settings,
+            clock=clock,
+            database=database,
+            vault=vault,
+            deployment=deployment,
+            journal=journal,
+            folder=Folder(journal, database, clock),
+            gateway=Gateway(
+                live=Live(_loader(database), await database.read(position)),
+                catalog=catalog,
+                meter=Meter(journal, catalog, clock),
+                vendors=vendors,
+            ),
+            pusher=Pusher(
+                id=journal.id,
+                database=database,
+                vault=vault,
+                clock=clock,
+                instance=deployment,
+                allowed=settings.push_allowed,
+                interval_s=settings.push_interval_s,
+                deadline_s=settings.push_deadline_s,
+            ),
+        )
+        stack.push_async_callback(_fold_the_rest, world)
+        if runs_tasks:
+            await stack.enter_async_context(_tasks(world))
+        yield world
+
+
+@asynccontextmanager
+async def _tasks(world: World) -> AsyncIterator[None]:
+    """Every task of the process, in one group; cancelled on leaving."""
+    async with asyncio.TaskGroup() as group:
+        tasks: set[asyncio.Task[None]] = set()
+
+        def start(run: Run, name: str) -> asyncio.Task[None]:
+            task = group.create_task(_supervised(run, name), name=name)
+            tasks.add(task)
+            task.add_done_callback(tasks.discard)
+            return task
+
+        start(world.folder.run, "fold")
+        start(partial(_follow_changes, world), "follow changes")
+        start(partial(_keep_house, world), "keep house")
+        start(partial(world.pusher.run, start), "push")
+        try:
+            yield
+        finally:
+            for task in list(tasks):
+                task.cancel()
+
+
+async def _supervised(run: Run, name: str) -> None:
+    """Run a task for ever: one that fails is logged and started again."""
+    while True:
+        try:
+            await run()
+        except Exception:  # noqa: BLE001 - the task supervisor: one fault must not end the process
+            _log.exception("the task '%s' failed and is started again", name)
+        await asyncio.sleep(_RESTART_S)
+
+
+async def _follow_changes(world: World) -> None:
+    while True:
+        with contextlib.suppress(StoreUnavailable):  # what is cached serves on while the database is away
+            await world.refresh()
+        await asyncio.sleep(CHANGES_POLL_S)
+
+
+async def _keep_house(world: World) -> None:
+    while True:
+        now_us = world.clock.now_us()
+        try:
+            await world.database.write(ensure_partitions, now_us)
+            await world.database.write(prune, now_us - _CHANGES_KEPT_S * US_PER_S)
+        except StoreUnavailable as error:
+            _log.warning("housekeeping is put off: %s", error)
+        await asyncio.sleep(_HOUSEKEEPING_S)
+
+
+async def _fold_the_rest(world: World) -> None:
+    """The last act: store what was metered, and say what could not be."""
+    try:
+        async with asyncio.timeout(_LAST_FOLD_S):
+            await world.folder.fold_all()
+    except (StoreUnavailable, TimeoutError) as error:
+        _log.error("lost at the stop: %d metered calls (%s)", world.journal.waiting, error)
+    if world.journal.open:
+        _log.error("lost at the stop: %d calls that were still running", len(world.journal.open))
+
+
+def _loader(database: Database) -> Loader:
+    async def load(key_hash: str) -> tuple[Caller | None, int]:
+        return await database.read(find_caller, key_hash)
+
+    return load
+
+
+def _connection(settings: Settings, name: str) -> VendorConnection:
+    provider = settings.providers[name]
+    return VendorConnection(
+        vendor=name,
+        base_url=provider.base_url,
+        api_key=provider.api_key,
+        connect_s=settings.vendor_connect_s,
+        idle_s=settings.vendor_idle_s,
+        total_s=settings.vendor_total_s,
+        max_bytes=settings.vendor_answer_max_bytes,
+    )
+
+
+def _catalog(settings: Settings) -> Catalog:
+    configured = [
+        Route(
+            provider=model.provider,
+            model=model.name,
+            upstream=model.upstream,
+            prices=FixedPrice(
+                compile_configured(
+                    input_usd=model.price.input,
+                    output_usd=model.price.output,
+                    cached_input_usd=model.price.cached_input,
+                )
+            ),
+        )
+        for model in settings.models
+    ]
+    vendors = [
+        Vendor(name=name, listed_as=provider.prices or name, models_only=provider.models_only)
+        for name, provider in settings.providers.items()
+    ]
+    return Catalog(vendors, configured)
+
+
+def _make_data_dir(settings: Settings) -> None:
+    try:
+        Path(settings.data_dir).mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise SettingsError(f"data_dir: {error}") from None
+
+
+def _secret_keys(settings: Settings) -> list[bytes]:
+    """The configured keys, or the one in the key file, which is made at the first start."""
+    try:
+        if settings.secret_keys:
+            return [parse_key(text) for text in settings.secret_keys.split(",")]
+        return [read_or_make_key(settings.key_file)]
+    except ValueError as error:
+        where = "secret_keys" if settings.secret_keys else settings.key_file
+        raise SettingsError(f"{where}: {error}") from None
+    except OSError as error:
+        raise SettingsError(f"secret_keys: none given, and there is no key file: {error}") from None
