@@ -6,17 +6,18 @@ be configured and what a wrong value is told; does not own what is done with it.
 """
 
 import difflib
+import math
 import os
 import re
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal, get_type_hints
+from typing import Annotated, Any, Literal, TypeVar, get_type_hints
 
 import msgspec
 from msgspec import Meta
 
-from tollway.domain.destination import Network, parse_networks
+from tollway.domain.destination import Network, parse_endpoint, parse_networks
 from tollway.domain.money import parse_usd
 from tollway.domain.token import Secret
 
@@ -24,8 +25,10 @@ PREFIX = "TOLLWAY_"
 CONFIG_VARIABLE = "TOLLWAY_CONFIG"
 DEFAULT_CONFIG = "tollway.toml"
 
-_PROVIDER_NAME = re.compile(r"^[a-z0-9]+([._-][a-z0-9]+)*$")
+_PROVIDER_NAME = re.compile(r"[a-z0-9]+([._-][a-z0-9]+)*")
 _MIN_OPERATOR_TOKEN_CHARS = 16
+
+T = TypeVar("T")
 
 
 class SettingsError(Exception):
@@ -195,7 +198,7 @@ def load(
         name = variable.removeprefix(PREFIX).lower()
         if name in names:
             values[name] = environment[variable]
-        else:
+        elif variable not in _named_in(values):
             warnings.append(f"{variable} is not a setting{_did_you_mean(name, names)}")
     values.update(flags or {})
     settings = _convert(values, environment)
@@ -224,16 +227,40 @@ def _convert(values: dict[str, Any], environment: Mapping[str, str]) -> Settings
     if not isinstance(providers, dict):
         raise SettingsError("providers: a table for each, [providers.NAME]")
     keys = {name: _api_key(name, table, environment) for name, table in providers.items()}
-    try:
-        settings = msgspec.convert(values, Settings, strict=False)
-    except msgspec.ValidationError as error:
-        what, _, where = str(error).partition(" - at `$.")
-        raise SettingsError(f"{where.rstrip('`') or 'settings'}: {what}") from None
     with_keys = {
-        name: msgspec.structs.replace(provider, api_key=keys[name])
-        for name, provider in settings.providers.items()
+        name: msgspec.structs.replace(
+            _typed(table, ProviderSettings, f"providers.{name}"), api_key=keys[name]
+        )
+        for name, table in providers.items()
     }
-    return msgspec.structs.replace(settings, providers=with_keys)
+    scalar_and_models = {name: value for name, value in values.items() if name != "providers"}
+    return msgspec.structs.replace(_typed(scalar_and_models, Settings, ""), providers=with_keys)
+
+
+def _typed(table: Any, type_: type[T], where: str) -> T:  # noqa: ANN401 - what TOML and the environment hold
+    try:
+        return msgspec.convert(table, type_, strict=False)
+    except msgspec.ValidationError as error:
+        what, _, inside = str(error).partition(" - at `$")
+        place = (where + inside.rstrip("`")).lstrip(".") or "settings"
+        raise SettingsError(f"{place}: {what}{_hint(place, table)}") from None
+
+
+def _hint(place: str, table: Any) -> str:  # noqa: ANN401 - as above
+    """Kubernetes sets TOLLWAY_PORT for a service that is called tollway, and means something else."""
+    if place == "port" and str(table["port"]).startswith(("tcp://", "udp://")):
+        return (
+            "; TOLLWAY_PORT seems to be set by Kubernetes for a service named tollway: "
+            "give the pod `enableServiceLinks: false`, or the service another name"
+        )
+    return ""
+
+
+def _named_in(values: Mapping[str, Any]) -> set[str]:
+    """The variables that the file names for keys."""
+    providers = values.get("providers")
+    tables = providers.values() if isinstance(providers, dict) else ()
+    return {str(table.get("api_key_env")) for table in tables if isinstance(table, dict)}
 
 
 def _api_key(name: str, table: Any, environment: Mapping[str, str]) -> Secret | None:  # noqa: ANN401
@@ -249,7 +276,15 @@ def _api_key(name: str, table: Any, environment: Mapping[str, str]) -> Secret | 
     key = environment.get(variable)
     if not key:
         raise SettingsError(f"providers.{name}.api_key_env: the variable {variable} is not set")
+    if not _fits_a_header(key):
+        raise SettingsError(
+            f"providers.{name}.api_key_env: {variable} holds spaces, line breaks or other than ASCII"
+        )
     return Secret(key)
+
+
+def _fits_a_header(secret: str) -> bool:
+    return secret.isascii() and secret.isprintable() and " " not in secret
 
 
 def _check(settings: Settings) -> None:
@@ -258,8 +293,12 @@ def _check(settings: Settings) -> None:
         parse_networks(settings.push_allow_cidrs)
     except ValueError as error:
         raise SettingsError(f"push_allow_cidrs: {error}") from None
+    for name in scalars():
+        value = getattr(settings, name)
+        if isinstance(value, float) and not math.isfinite(value):
+            raise SettingsError(f"{name}: a finite number of seconds")
     token = settings.operator_token
-    if token and (len(token) < _MIN_OPERATOR_TOKEN_CHARS or not token.isascii() or " " in token):
+    if token and (len(token) < _MIN_OPERATOR_TOKEN_CHARS or not _fits_a_header(token)):
         raise SettingsError(
             f"operator_token: at least {_MIN_OPERATOR_TOKEN_CHARS} ASCII characters without spaces"
         )
@@ -281,12 +320,16 @@ def _check(settings: Settings) -> None:
 
 def _check_provider(name: str, provider: ProviderSettings) -> None:
     where = f"providers.{name}"
-    if not _PROVIDER_NAME.match(name):
+    if not _PROVIDER_NAME.fullmatch(name):
         raise SettingsError(f"{where}: a name is lower-case letters, digits and single . _ - between them")
     if name == "demo":
         raise SettingsError(f"{where}: this name is the built-in demo vendor's")
-    if not re.match(r"^https?://[^/\s?#]+[^\s?#]*$", provider.base_url):
-        raise SettingsError(f"{where}.base_url: {provider.base_url!r} is not an absolute http(s) URL")
+    try:
+        parse_endpoint(provider.base_url)
+    except ValueError:
+        raise SettingsError(f"{where}.base_url: not an absolute http(s) URL without credentials") from None
+    if "?" in provider.base_url:
+        raise SettingsError(f"{where}.base_url: paths are put behind it, so it has no query")
 
 
 def _check_price(where: str, text: str | None) -> None:

@@ -26,6 +26,13 @@ Address = IPv4Address | IPv6Address
 Network = IPv4Network | IPv6Network
 
 _NAT64 = IPv6Network("64:ff9b::/96")
+_NOT_GLOBAL: tuple[Network, ...] = (
+    # Python's own lists call these global, or do in some of its versions.
+    IPv4Network("192.0.0.0/24"),  # clouds keep their metadata here too
+    IPv6Network("64:ff9b:1::/48"),
+    IPv6Network("3fff::/20"),
+    IPv6Network("fec0::/10"),
+)
 _MAX_ENDPOINT_CHARS = 2048
 
 
@@ -69,6 +76,8 @@ def parse_endpoint(url: str) -> Endpoint:
     if "#" in url:
         raise ValueError("an endpoint has no fragment")
     encrypted = parts.scheme == "https"
+    if parts.port == 0:
+        raise ValueError("an endpoint has no port 0")
     port = parts.port or (443 if encrypted else 80)
     return Endpoint(url=url, host=parts.hostname, port=port, encrypted=encrypted)
 
@@ -78,7 +87,7 @@ def refusal(endpoint: Endpoint, address: str, allowed: Sequence[Network]) -> str
     ip = _embedded(ip_address(address.partition("%")[0]))
     if any(ip in network for network in allowed if network.version == ip.version):
         return None
-    if not ip.is_global or ip.is_multicast or ip.is_reserved or ip.is_unspecified:
+    if not _is_public(ip):
         return (
             f"{endpoint.host} is at {ip}, a private, loopback or reserved address; "
             "the operator allows such ranges by TOLLWAY_PUSH_ALLOW_CIDRS"
@@ -98,6 +107,12 @@ def _split(url: str) -> SplitResult:
     except ValueError as error:
         raise ValueError(f"not a URL: {error}") from None
     return parts
+
+
+def _is_public(ip: Address) -> bool:
+    if not ip.is_global or ip.is_multicast or ip.is_reserved:
+        return False
+    return not any(ip in network for network in _NOT_GLOBAL if network.version == ip.version)
 
 
 def _embedded(ip: Address) -> Address:

@@ -5,7 +5,7 @@ a float: a dollar amount is an integer of nano-dollars (1e-9 $) from the price t
 """
 
 from collections.abc import Sequence
-from decimal import Decimal, InvalidOperation
+from decimal import Context, Decimal, DecimalException, Inexact, InvalidOperation, Overflow, Underflow
 from typing import NewType
 
 Nano = NewType("Nano", int)
@@ -14,17 +14,22 @@ Nano = NewType("Nano", int)
 ZERO = Nano(0)
 NANO_PER_USD = 1_000_000_000
 
+_EXACT = Context(prec=60, Emax=60, Emin=-60, traps=[Inexact, InvalidOperation, Overflow, Underflow])
+"""Decimal's own default would round what is long, and make nothing of what is tiny."""
+
 
 def parse_usd(text: str) -> Nano:
     """Dollars as decimal text, `"2.50"`, to nano-dollars; ValueError if that would not be exact."""
     try:
-        nano = Decimal(text) * NANO_PER_USD
+        dollars = Decimal(text)
     except InvalidOperation:
         raise ValueError(f"{text!r} is not a decimal number of dollars") from None
-    if not nano.is_finite():
+    if not dollars.is_finite():
         raise ValueError(f"{text!r} is not a decimal number of dollars")
-    if nano != nano.to_integral_value():
-        raise ValueError(f"{text!r} has more than nine decimals")
+    try:
+        nano = _EXACT.to_integral_exact(_EXACT.multiply(dollars, NANO_PER_USD))
+    except DecimalException:
+        raise ValueError(f"{text!r} has more than nine decimals, or more digits than money has") from None
     return Nano(int(nano))
 
 

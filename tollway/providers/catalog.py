@@ -8,10 +8,10 @@ its own (never what a caller typed), so that their number is bounded.
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from genai_prices.types import Provider
+from genai_prices.types import ModelInfo, Provider
 
 from tollway.domain.errors import ModelNotFound, NotPriced
-from tollway.providers.prices import ListedPrice, PriceList, PriceSource
+from tollway.providers.prices import ListedPrice, PriceList, PriceSource, is_counted
 
 _MAX_REMEMBERED_NAMES = 4096
 
@@ -45,7 +45,7 @@ class Catalog:
             vendor.name: self._list.provider(vendor.listed_as) for vendor in vendors if not vendor.models_only
         }
         self._vendors: Mapping[str, Vendor] = {vendor.name: vendor for vendor in vendors}
-        self._prices: dict[str, ListedPrice] = {}
+        self._prices: dict[tuple[str, int], ListedPrice] = {}
         self._remembered: dict[str, Route] = {}
         self._benchmarks: dict[str, Route] = {}
 
@@ -69,7 +69,7 @@ class Catalog:
         for vendor, provider in self._listed.items():
             for model in provider.models if provider else ():
                 name = f"{vendor}/{model.id}"
-                if name not in self._configured:
+                if is_counted(model) and name not in self._configured:
                     yield name, vendor
 
     def _find(self, name: str) -> Route:
@@ -97,7 +97,8 @@ class Catalog:
             return self.resolve(name)
         except ModelNotFound:
             vendor, _, rest = name.partition("/")
-            found = self._route_of(vendor, self._list.provider(vendor), rest)
+            provider = self._list.provider(vendor)
+            found = self._route_of(provider.id, provider, rest) if provider else None
             if found is None:
                 raise
             return found
@@ -107,11 +108,14 @@ class Catalog:
 
     def _route_of(self, vendor: str, provider: Provider | None, name: str) -> Route | None:
         model = self._list.model(provider, name) if provider and name else None
-        if model is None:
+        if provider is None or model is None or not is_counted(model):
             return None
-        label = f"{vendor}/{model.id}"
-        prices = self._prices.setdefault(label, ListedPrice(model))
-        return Route(provider=vendor, model=label, upstream=name, prices=prices)
+        prices = self._price_of(model, provider)
+        return Route(provider=vendor, model=f"{vendor}/{model.id}", upstream=name, prices=prices)
+
+    def _price_of(self, model: ModelInfo, provider: Provider) -> ListedPrice:
+        # By the model itself: a provider may offer two of one id, its own and another's.
+        return self._prices.setdefault((provider.id, id(model)), ListedPrice(model, provider))
 
 
 def _remember(routes: dict[str, Route], name: str, route: Route) -> Route:

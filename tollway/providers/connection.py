@@ -99,6 +99,10 @@ class VendorConnection:
             response = await self._session.post(self._base_url + path, data=body, allow_redirects=False)
         except TimeoutError:
             raise VendorTimeout(f"{self._vendor} did not answer in time") from None
+        except UnicodeError:
+            raise VendorUnreachable(
+                f"{self._vendor} cannot be reached: its name is not one of a host"
+            ) from None
         except aiohttp.ClientError as error:
             raise VendorUnreachable(f"{self._vendor} cannot be reached: {_said(error)}") from None
         return VendorAnswer(self._vendor, response, self._max_bytes)

@@ -5,8 +5,9 @@ Pure functions over bytes. In this dialect `prompt_tokens` includes cached and a
 fields are forwarded as they came. Owns the dialect; does not own the connection.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import TypeGuard, TypeVar
 
 import msgspec
 
@@ -14,9 +15,18 @@ from tollway.domain.usage import Unit, Usage
 
 CHAT_PATH = "/chat/completions"
 
+T = TypeVar("T")
+
+
+_ABSENT = msgspec.Raw()
+"""For fields that are noticed but not read; `Raw | None` would take nothing but null."""
+
+_NOTHING = (b"", b"null")
+
 
 class _PromptDetails(msgspec.Struct):
     cached_tokens: int | None = None
+    cache_write_tokens: int | None = None
     audio_tokens: int | None = None
 
 
@@ -28,15 +38,17 @@ class _CompletionDetails(msgspec.Struct):
 class _Usage(msgspec.Struct):
     prompt_tokens: int | None = None
     completion_tokens: int | None = None
+    total_tokens: int | None = None
     prompt_tokens_details: _PromptDetails | None = None
     completion_tokens_details: _CompletionDetails | None = None
 
 
 class _Delta(msgspec.Struct):
-    content: str | None = None
+    content: str | list[msgspec.Raw] | None = None
+    """Some vendors answer in typed parts, as requests may be."""
     reasoning_content: str | None = None
     refusal: str | None = None
-    tool_calls: msgspec.Raw | None = None
+    tool_calls: msgspec.Raw = _ABSENT
 
 
 class _Choice(msgspec.Struct):
@@ -46,10 +58,10 @@ class _Choice(msgspec.Struct):
 
 
 class _Answer(msgspec.Struct):
-    choices: list[_Choice] = []
+    choices: list[_Choice] | None = None
     usage: _Usage | None = None
     service_tier: str | None = None
-    error: msgspec.Raw | None = None
+    error: msgspec.Raw = _ABSENT
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,7 +82,13 @@ class Reading:
 DONE = Reading(is_finished=True)
 UNREADABLE = Reading(is_readable=False)
 
+_UNREADABLE_AS_TYPED = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
+
 _decode = msgspec.json.Decoder(_Answer).decode
+_decode_fields = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
+_decode_usage = msgspec.json.Decoder(_Usage | None, strict=False).decode
+_decode_tier = msgspec.json.Decoder(str | None).decode
+_decode_choices = msgspec.json.Decoder(list[_Choice] | None).decode
 _encode = msgspec.json.encode
 
 
@@ -90,35 +108,79 @@ def read(data: bytes) -> Reading:
         return DONE
     try:
         answer = _decode(data)
-    except msgspec.DecodeError:
-        return UNREADABLE
-    usage = None if answer.usage is None else usage_of(answer.usage)
+    except _UNREADABLE_AS_TYPED:
+        salvaged = _salvage(data)
+        if salvaged is None:
+            return UNREADABLE
+        answer = salvaged
+    choices = answer.choices or []
+    usage = usage_of(answer.usage) if _is_reported(answer.usage) else None
+    is_error = bytes(answer.error) not in _NOTHING
     return Reading(
         usage=usage,
         service_tier=answer.service_tier,
-        text_bytes=sum(_text_bytes(choice.delta or choice.message) for choice in answer.choices),
-        is_finished=any(choice.finish_reason for choice in answer.choices),
-        is_usage_only=usage is not None and not answer.choices,
-        is_error=answer.error is not None and answer.error != b"null",
+        text_bytes=sum(_text_bytes(choice.delta or choice.message) for choice in choices),
+        is_finished=any(choice.finish_reason for choice in choices),
+        is_usage_only=usage is not None and not choices and not is_error,
+        is_error=is_error,
     )
 
 
 def usage_of(usage: _Usage) -> Usage:
-    """Disjoint units. Where parts exceed their whole, the parts are believed and the rest is 0."""
+    """Disjoint units. Where parts exceed their whole, the parts are believed and the rest is 0.
+
+    A vendor whose total is the prompt, the completion and the reasoning (x.ai) counts reasoning
+    outside of `completion_tokens`.
+    """
     prompt = usage.prompt_tokens_details or _PromptDetails()
     completion = usage.completion_tokens_details or _CompletionDetails()
-    cached, audio_in = _count(prompt.cached_tokens), _count(prompt.audio_tokens)
-    reasoning, audio_out = _count(completion.reasoning_tokens), _count(completion.audio_tokens)
+    cached, written = _count(prompt.cached_tokens), _count(prompt.cache_write_tokens)
+    audio_in, audio_out = _count(prompt.audio_tokens), _count(completion.audio_tokens)
+    reasoning = _count(completion.reasoning_tokens)
+    prompted, completed = _count(usage.prompt_tokens), _count(usage.completion_tokens)
+    is_outside = _count(usage.total_tokens) == prompted + completed + reasoning
+    inside = 0 if is_outside else reasoning
     units = {
-        Unit.INPUT: _count(_count(usage.prompt_tokens) - cached - audio_in),
+        Unit.INPUT: _count(prompted - cached - written - audio_in),
         Unit.CACHE_READ: cached,
+        Unit.CACHE_WRITE_5M: written,
         Unit.INPUT_AUDIO: audio_in,
-        Unit.OUTPUT: _count(_count(usage.completion_tokens) - reasoning - audio_out),
+        Unit.OUTPUT: _count(completed - inside - audio_out),
         Unit.REASONING: reasoning,
         Unit.OUTPUT_AUDIO: audio_out,
         Unit.REQUEST: 1,
     }
     return {unit: count for unit, count in units.items() if count}
+
+
+def _salvage(data: bytes) -> _Answer | None:
+    """An answer in which some field is not of its type, without that field; None if it is no object.
+
+    One odd field must cost neither the usage nor the answer.
+    """
+    try:
+        fields = _decode_fields(data)
+    except _UNREADABLE_AS_TYPED:
+        return None
+    null = msgspec.Raw(b"null")
+    return _Answer(
+        choices=_or(_decode_choices, fields.get("choices", null), [_Choice()]),
+        usage=_or(_decode_usage, fields.get("usage", null), None),
+        service_tier=_or(_decode_tier, fields.get("service_tier", null), None),
+        error=fields.get("error", _ABSENT),
+    )
+
+
+def _or(decode: Callable[[msgspec.Raw], T], raw: msgspec.Raw, otherwise: T) -> T:
+    try:
+        return decode(raw)
+    except _UNREADABLE_AS_TYPED:
+        return otherwise
+
+
+def _is_reported(usage: _Usage | None) -> TypeGuard[_Usage]:
+    """A usage without counts says nothing; above all not that the call was free."""
+    return usage is not None and not (usage.prompt_tokens is None and usage.completion_tokens is None)
 
 
 def _count(count: int | None) -> int:
@@ -129,4 +191,7 @@ def _text_bytes(delta: _Delta | None) -> int:
     if delta is None:
         return 0
     texts = (delta.content, delta.reasoning_content, delta.refusal)
-    return sum(len(text.encode()) for text in texts if text) + len(bytes(delta.tool_calls or b""))
+    written = sum(len(text.encode()) for text in texts if isinstance(text, str))
+    parts = delta.content if isinstance(delta.content, list) else ()
+    raws = (bytes(raw) for raw in (*parts, delta.tool_calls))
+    return written + sum(len(raw) for raw in raws if raw not in _NOTHING)

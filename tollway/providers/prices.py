@@ -37,6 +37,8 @@ _LISTED: Mapping[Unit, tuple[int, tuple[str, ...]]] = {
     Unit.WEB_SEARCH: (_PER_THOUSAND, ("web_searches_kcount",)),
 }
 
+_COUNTED_KEYS = frozenset(key for _, keys in _LISTED.values() for key in keys)
+
 
 class PriceSource(Protocol):
     """One model's prices over time."""
@@ -58,13 +60,15 @@ class FixedPrice:
 
 
 class ListedPrice:
-    """A model of the public price list."""
+    """A model of the public price list, as one of its providers offers it."""
 
-    def __init__(self, model: ModelInfo) -> None:
+    def __init__(self, model: ModelInfo, provider: Provider) -> None:
         self._model = model
         self._minute = -1
         self._by_tier: dict[str | None, Price] = {}
-        variants = model.price_variants or []
+        # A provider that offers another's model need not have that one's service tiers.
+        is_own = any(model is own for own in provider.models)
+        variants = (model.price_variants or []) if is_own else []
         self._tiers = {variant.when.get("service_tier") for variant in variants}
 
     def at(self, now_us: int, service_tier: str | None) -> Price:
@@ -94,6 +98,18 @@ class PriceList:
     def model(self, provider: Provider, name: str) -> ModelInfo | None:
         """The list's model that `name` (or a dated version of it) means at this provider."""
         return provider.find_model(name, all_providers=self._snapshot.providers)
+
+
+def is_counted(model: ModelInfo) -> bool:
+    """Whether the list prices something of the model that is counted here, or calls it free.
+
+    A model that is sold by the hour, the page or the character only would else be given away.
+    """
+    prices = (
+        [model.prices] if isinstance(model.prices, ModelPrice) else [each.prices for each in model.prices]
+    )
+    named = {key for price in prices for key, value in vars(price).items() if value is not None}
+    return not named or not named.isdisjoint(_COUNTED_KEYS)
 
 
 def compile_listed(listed: ModelPrice) -> Price:
