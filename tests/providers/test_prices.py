@@ -162,7 +162,7 @@ def test_a_model_sold_only_in_units_that_are_not_counted_here_is_not_counted() -
         keys = {
             key for price in standard_prices(model) for key, value in vars(price).items() if value is not None
         }
-        assert is_counted(model) == (not keys or bool(keys & COUNTED)), f"{provider.id}/{model.id}"
+        assert is_counted(model) == bool(keys & COUNTED), f"{provider.id}/{model.id}"
     sold_by_the_hour = PROVIDERS["openai"].find_model("whisper-1")
     assert sold_by_the_hour is not None
     assert not is_counted(sold_by_the_hour)

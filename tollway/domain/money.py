@@ -4,6 +4,7 @@ Owns exactness; does not own prices. Nothing here, and nothing that uses it, hol
 a float: a dollar amount is an integer of nano-dollars (1e-9 $) from the price to the JSON.
 """
 
+import re
 from collections.abc import Sequence
 from decimal import Context, Decimal, DecimalException, Inexact, InvalidOperation, Overflow, Underflow
 from typing import NewType
@@ -14,18 +15,18 @@ Nano = NewType("Nano", int)
 ZERO = Nano(0)
 NANO_PER_USD = 1_000_000_000
 
+_NUMBER = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d{1,9})?", re.ASCII)
+"""Decimal itself takes more: underscores, blanks, digits of other scripts, infinity."""
+
 _EXACT = Context(prec=60, Emax=60, Emin=-60, traps=[Inexact, InvalidOperation, Overflow, Underflow])
 """Decimal's own default would round what is long, and make nothing of what is tiny."""
 
 
 def parse_usd(text: str) -> Nano:
     """Dollars as decimal text, `"2.50"`, to nano-dollars; ValueError if that would not be exact."""
-    try:
-        dollars = Decimal(text)
-    except InvalidOperation:
-        raise ValueError(f"{text!r} is not a decimal number of dollars") from None
-    if not dollars.is_finite():
+    if not _NUMBER.fullmatch(text):
         raise ValueError(f"{text!r} is not a decimal number of dollars")
+    dollars = Decimal(text)
     try:
         nano = _EXACT.to_integral_exact(_EXACT.multiply(dollars, NANO_PER_USD))
     except DecimalException:

@@ -11,13 +11,13 @@ from tollway.gateway.wire import JSON_TYPE, model_body, models_body
 async def list_models(call: Call, gateway: Gateway) -> Reply:
     """Every model of every configured vendor."""
     await gateway.live.identify(call.token)
-    return Reply(status=200, headers=(JSON_TYPE,), body=models_body(gateway.catalog.names()))
+    return Reply(status=200, headers=(JSON_TYPE,), body=models_body(gateway.catalog.names.items()))
 
 
 async def show_model(call: Call, gateway: Gateway, name: str) -> Reply:
     """One model; ModelNotFound if nobody has it."""
     await gateway.live.identify(call.token)
-    vendor = dict(gateway.catalog.names()).get(name)
+    vendor = gateway.catalog.names.get(name)
     if vendor is None:
         raise ModelNotFound(f"no vendor here has the model {name!r}", param="model")
     return Reply(status=200, headers=(JSON_TYPE,), body=msgspec.json.encode(model_body(name, vendor)))

@@ -5,8 +5,9 @@ name that a configured vendor has. Does not own connections. The labels it gives
 its own (never what a caller typed), so that their number is bounded.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 from genai_prices.types import ModelInfo, Provider
 
@@ -62,15 +63,16 @@ class Catalog:
         found = self._benchmarks.get(name)
         return found or _remember(self._benchmarks, name, self._find_benchmark(name))
 
-    def names(self) -> Iterator[tuple[str, str]]:
-        """(model, vendor) of everything that can be asked for, configured models first."""
-        for route in self._configured.values():
-            yield route.model, route.provider
+    @cached_property
+    def names(self) -> Mapping[str, str]:
+        """Every model that can be asked for and its vendor, configured models first."""
+        names = {route.model: route.provider for route in self._configured.values()}
         for vendor, provider in self._listed.items():
             for model in provider.models if provider else ():
-                name = f"{vendor}/{model.id}"
-                if is_counted(model) and name not in self._configured:
-                    yield name, vendor
+                # Some ids of the list are patterns that no request's name matches.
+                if self._route(vendor, model.id):
+                    names.setdefault(f"{vendor}/{model.id}", vendor)
+        return names
 
     def _find(self, name: str) -> Route:
         vendor, slash, rest = name.partition("/")

@@ -101,15 +101,16 @@ class PriceList:
 
 
 def is_counted(model: ModelInfo) -> bool:
-    """Whether the list prices something of the model that is counted here, or calls it free.
+    """Whether the list prices something of the model that is counted here.
 
-    A model that is sold by the hour, the page or the character only would else be given away.
+    A model that is sold by the hour or the page only, or of which the list says nothing, would
+    else be given away; whoever knows it to be free can say so under [[models]].
     """
     prices = (
         [model.prices] if isinstance(model.prices, ModelPrice) else [each.prices for each in model.prices]
     )
     named = {key for price in prices for key, value in vars(price).items() if value is not None}
-    return not named or not named.isdisjoint(_COUNTED_KEYS)
+    return not named.isdisjoint(_COUNTED_KEYS)
 
 
 def compile_listed(listed: ModelPrice) -> Price:
