@@ -62,7 +62,8 @@ by the next. All of them carry these labels:
 |---|---|---|
 {table}
 
-`status` is the HTTP status that the client got. `kind` is one of `input`, `cache_read`,
+`status` is the HTTP status that the client got; a stream that broke off after its head counts as
+502 or 504, and an answer that was given up as 499. `kind` is one of `input`, `cache_read`,
 `cache_write`, `output`, `reasoning`; no kind includes another, so their sum is the total. Fees for
 a call count as `input`, those for tools as `output`.
 The buckets of the histogram (`le`): {buckets}.

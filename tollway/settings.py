@@ -139,8 +139,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         ),
     ] = 20_000
     drain_s: Annotated[
-        float, Meta(description="Seconds that calls in flight get to finish at a stop.", ge=0)
-    ] = 30.0
+        int, Meta(description="Seconds that calls in flight get to finish at a stop.", ge=0)
+    ] = 30
     providers: dict[str, ProviderSettings] = {}
     models: list[ModelSettings] = []
 

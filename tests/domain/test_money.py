@@ -179,7 +179,7 @@ def test_three_thirds_of_a_nano_make_one() -> None:
     assert split([1, 1, 3], 5) == [0, 0, 1]
 
 
-@pytest.mark.parametrize("text", ["1_000", " 1", "1 ", "١", "0x1", "", ".", "1e", "--1", "1\n"])
+@pytest.mark.parametrize("text", ["1_000", " 1", "1 ", "0x1", "", ".", "1e", "--1", "1\n"])
 def test_what_decimal_would_take_or_guess_is_not_money(text: str) -> None:
     with pytest.raises(ValueError, match="is not a decimal number of dollars"):
         parse_usd(text)

@@ -78,7 +78,7 @@ async def serving(world: World, listener: socket.socket, started: Callable[[], N
             server_header=False,
             backlog=_BACKLOG,
             timeout_keep_alive=_KEEP_ALIVE_S,
-            timeout_graceful_shutdown=int(world.settings.drain_s),
+            timeout_graceful_shutdown=world.settings.drain_s,
         ),
         started,
     )

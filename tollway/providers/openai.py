@@ -7,7 +7,7 @@ fields are forwarded as they came. Owns the dialect; does not own the connection
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import TypeGuard, TypeVar
+from typing import Annotated, TypeGuard, TypeVar
 
 import msgspec
 
@@ -24,21 +24,27 @@ _ABSENT = msgspec.Raw()
 _NOTHING = (b"", b"null")
 
 
+_Count = Annotated[int, msgspec.Meta(le=10**12)] | None
+"""More than that no call has; a number that no ledger could hold is no report."""
+
+_Tier = Annotated[str, msgspec.Meta(pattern=r"\A[A-Za-z0-9._-]{1,64}\Z")] | None
+
+
 class _PromptDetails(msgspec.Struct):
-    cached_tokens: int | None = None
-    cache_write_tokens: int | None = None
-    audio_tokens: int | None = None
+    cached_tokens: _Count = None
+    cache_write_tokens: _Count = None
+    audio_tokens: _Count = None
 
 
 class _CompletionDetails(msgspec.Struct):
-    reasoning_tokens: int | None = None
-    audio_tokens: int | None = None
+    reasoning_tokens: _Count = None
+    audio_tokens: _Count = None
 
 
 class _Usage(msgspec.Struct):
-    prompt_tokens: int | None = None
-    completion_tokens: int | None = None
-    total_tokens: int | None = None
+    prompt_tokens: _Count = None
+    completion_tokens: _Count = None
+    total_tokens: _Count = None
     prompt_tokens_details: _PromptDetails | None = None
     completion_tokens_details: _CompletionDetails | None = None
 
@@ -60,7 +66,7 @@ class _Choice(msgspec.Struct):
 class _Answer(msgspec.Struct):
     choices: list[_Choice] | None = None
     usage: _Usage | None = None
-    service_tier: str | None = None
+    service_tier: _Tier = None
     error: msgspec.Raw = _ABSENT
 
 
@@ -87,7 +93,7 @@ _UNREADABLE_AS_TYPED = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 _decode = msgspec.json.Decoder(_Answer).decode
 _decode_fields = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 _decode_usage = msgspec.json.Decoder(_Usage | None, strict=False).decode
-_decode_tier = msgspec.json.Decoder(str | None).decode
+_decode_tier = msgspec.json.Decoder(_Tier).decode
 _decode_choices = msgspec.json.Decoder(list[_Choice] | None).decode
 _encode = msgspec.json.encode
 
