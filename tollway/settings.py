@@ -139,7 +139,14 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         ),
     ] = 20_000
     drain_s: Annotated[
-        int, Meta(description="Seconds that calls in flight get to finish at a stop.", ge=0)
+        int,
+        Meta(
+            description=(
+                "Seconds that calls in flight get to finish at a stop, and then the database to take "
+                "what they cost."
+            ),
+            ge=0,
+        ),
     ] = 30
     providers: dict[str, ProviderSettings] = {}
     models: list[ModelSettings] = []

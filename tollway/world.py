@@ -40,7 +40,7 @@ CHANGES_POLL_S = 0.25
 _RESTART_S = 1.0
 _HOUSEKEEPING_S = 3600.0
 _CHANGES_KEPT_S = 3600
-_LAST_FOLD_S = 20.0
+_LEAST_LAST_FOLD_S = 1
 
 _log = logging.getLogger(__name__)
 
@@ -85,7 +85,7 @@ async def open_world(
     async with AsyncExitStack() as stack:
         _make_data_dir(settings)
         vault = Vault(_secret_keys(settings))
-        database = Database(settings.sql_url)
+        database = _database(settings)
         stack.callback(database.close)
         await asyncio.to_thread(migrate, database, clock.now_us())
         deployment = await database.write(identify, clock.now_us())
@@ -128,6 +128,7 @@ async def open_world(
 @asynccontextmanager
 async def _tasks(world: World) -> AsyncIterator[None]:
     """Every task of the process, in one group; cancelled on leaving."""
+    failure: BaseException | None = None
     async with asyncio.TaskGroup() as group:
         tasks: set[asyncio.Task[None]] = set()
 
@@ -143,9 +144,12 @@ async def _tasks(world: World) -> AsyncIterator[None]:
         start(partial(world.pusher.run, start), "push")
         try:
             yield
-        finally:
-            for task in list(tasks):
-                task.cancel()
+        except BaseException as error:  # noqa: BLE001 - raised again below: the group would wrap it
+            failure = error
+        for task in list(tasks):
+            task.cancel()
+    if failure is not None:
+        raise failure
 
 
 async def _supervised(run: Run, name: str) -> None:
@@ -178,11 +182,13 @@ async def _keep_house(world: World) -> None:
 
 async def _fold_the_rest(world: World) -> None:
     """The last act: store what was metered, and say what could not be."""
+    patience_s = max(world.settings.drain_s, _LEAST_LAST_FOLD_S)
     try:
-        async with asyncio.timeout(_LAST_FOLD_S):
-            await world.folder.fold_all()
-    except (StoreUnavailable, TimeoutError) as error:
-        _log.error("lost at the stop: %d metered calls (%s)", world.journal.waiting, error)
+        async with asyncio.timeout(patience_s):
+            await world.folder.drain()
+    except TimeoutError:
+        lost = world.journal.waiting
+        _log.error("lost at the stop: %d metered calls (no database for %d s)", lost, patience_s)
     if world.journal.open:
         _log.error("lost at the stop: %d calls that were still running", len(world.journal.open))
 
@@ -228,6 +234,13 @@ def _catalog(settings: Settings) -> Catalog:
         for name, provider in settings.providers.items()
     ]
     return Catalog(vendors, configured)
+
+
+def _database(settings: Settings) -> Database:
+    try:
+        return Database(settings.sql_url)
+    except ValueError as error:
+        raise SettingsError(f"database_url: {error}") from None
 
 
 def _make_data_dir(settings: Settings) -> None:

@@ -11,7 +11,7 @@ import re
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
 from aiohttp import web
@@ -25,6 +25,18 @@ _WORD = re.compile(r"\S+\s*")
 _CACHED_FROM_TOKENS = 1_024
 _CACHE_BLOCK_TOKENS = 128
 _CREATED_S = 1_767_225_600  # always the same moment, as everything here
+
+
+class _Asked(msgspec.Struct):
+    """What of a request is read here, and within which bounds."""
+
+    model: str
+    messages: list[dict[str, Any]]
+    n: Annotated[int, msgspec.Meta(ge=1, le=128)] | None = None
+    max_tokens: Annotated[int, msgspec.Meta(ge=1)] | None = None
+    max_completion_tokens: Annotated[int, msgspec.Meta(ge=1)] | None = None
+    stream: bool | None = None
+    stream_options: dict[str, Any] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,10 +71,17 @@ class DemoVendor(LoopbackServer):
             return _error(401, "Incorrect API key provided.", "invalid_api_key")
         if (request.method, request.path) != ("POST", "/v1/chat/completions"):
             return _error(404, "There is no such endpoint.", "not_found")
-        asked = msgspec.json.decode(body)
+        try:
+            asked = msgspec.json.decode(body)
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+            return _error(400, "This is not JSON.", "invalid_json")
         self.requests.append(asked)
         if self.scripted:
             return await _play(self.scripted.popleft(), request)
+        try:
+            msgspec.convert(asked, _Asked)
+        except msgspec.ValidationError as error:
+            return _error(400, f"{error}.", "invalid_request")
         if asked["model"] not in MODELS:
             return _error(404, f"The model {asked['model']} does not exist.", "model_not_found")
         completion = complete(asked)
@@ -145,7 +164,8 @@ def _delta(index: int, delta: object, finish_reason: str | None = None) -> dict[
 def _text(message: Mapping[str, Any]) -> str:
     content = message.get("content")
     if isinstance(content, list):
-        return " ".join(part.get("text", "") for part in content if isinstance(part, dict))
+        texts = [part.get("text") for part in content if isinstance(part, dict)]
+        return " ".join(text for text in texts if isinstance(text, str))
     return content if isinstance(content, str) else ""
 
 

@@ -10,6 +10,7 @@
     │   └── ModelNotFound       404
     ├── NotPriced               402  a model without a price is refused, never free
     ├── Conflict                409
+    ├── StoreRefused            500  a value that the database cannot hold
     ├── Unavailable             503  try again later
     │   ├── StoreUnavailable    503  the database
     │   └── MeteringUnavailable 503  no room to record the call
@@ -119,6 +120,12 @@ class Conflict(TollwayError):
     status = 409
     type = "invalid_request_error"
     code = "conflict"
+
+
+class StoreRefused(TollwayError):
+    """A value that the database cannot hold; the same again fails again."""
+
+    code = "store_refused"
 
 
 class Unavailable(TollwayError):

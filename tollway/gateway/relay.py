@@ -18,6 +18,7 @@ from tollway.providers.connection import VendorAnswer
 from tollway.providers.sse import EventSplitter, data_of
 
 _OUR_CREDENTIALS_REFUSED = frozenset({401, 403, 407})
+_EVENT_END = b"\n\n"
 _PASSED_HEADERS = ("retry-after", "retry-after-ms")
 
 
@@ -35,6 +36,8 @@ async def relay(answer: VendorAnswer, tally: Tally, *, wants_usage: bool) -> Rep
     reading = openai.read(data)
     if not reading.is_readable:
         raise VendorError("the vendor's answer is not JSON", code="vendor_answer_unreadable")
+    if reading.is_error:
+        return _failed(data, reading, tally)
     tally.count(reading.usage, reading.service_tier, reading.text_bytes)
     entry = tally.answered(answer.status)
     return Reply(status=answer.status, headers=(JSON_TYPE, *_money_headers(entry)), body=data)
@@ -60,6 +63,13 @@ async def _refused(answer: VendorAnswer, tally: Tally) -> Reply:
     tally.count(reading.usage, reading.service_tier, 0)
     tally.failed(answer.status, "vendor_refused")
     return Reply(status=answer.status, headers=(JSON_TYPE, *passed), body=data)
+
+
+def _failed(data: bytes, reading: openai.Reading, tally: Tally) -> Reply:
+    """An error under a status of success, as some vendors send: told as one, and not charged as an answer."""
+    tally.count(reading.usage, reading.service_tier, 0)
+    tally.failed(VendorError.status, "vendor_answer_error")
+    return Reply(status=VendorError.status, headers=(JSON_TYPE,), body=data)
 
 
 class StreamedAnswer:
@@ -102,6 +112,9 @@ class StreamedAnswer:
         chunk = await self._answer.chunk()
         if not chunk:
             return self._end()
+        return self._shown(chunk)
+
+    def _shown(self, chunk: bytes) -> bytes:
         shown = []
         for event in self._splitter.feed(chunk):
             reading = openai.read(data_of(event))
@@ -116,11 +129,14 @@ class StreamedAnswer:
         return b"".join(shown)
 
     def _end(self) -> bytes:
-        """The vendor closed the stream without saying that it was done."""
+        """The vendor closed the stream without saying that it was done, perhaps in the midst of an event."""
+        last = self._shown(_EVENT_END) if self._splitter.rest() else b""
+        if not self._tally.is_open:
+            return last
         if not self._is_finished and not self._is_error:
             raise VendorError("the vendor broke off its answer", code="vendor_stream_truncated")
         self._settle()
-        return self._splitter.rest()
+        return last
 
     def _settle(self) -> None:
         if self._is_error:

@@ -20,9 +20,10 @@ Fields = Mapping[str, msgspec.Raw]
 
 _decode_fields = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 
+_MAX_MODEL_CHARS = 256
 
-class _StreamOptions(msgspec.Struct):
-    include_usage: bool | None = None
+_UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
+"""What JSON that is broken, or nested to no end, makes of a decoder."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,20 +41,25 @@ def read_chat(body: bytes) -> Chat:
     """Read a chat request; BadRequest, naming the field, if it is none."""
     try:
         fields = _decode_fields(body)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except _UNREADABLE as error:
         raise BadRequest(f"the body is not a JSON object: {error}", code="invalid_json") from None
     model = _field(fields, "model", str)
     if not model:
         raise BadRequest("name a model", code="missing_required_parameter", param="model")
+    if len(model) > _MAX_MODEL_CHARS:
+        raise BadRequest("no model has so long a name", code="invalid_model_name", param="model")
     if "messages" not in fields:
         raise BadRequest("messages are missing", code="missing_required_parameter", param="messages")
     stream = bool(_field(fields, "stream", bool | None))
-    options = _field(fields, "stream_options", _StreamOptions | None)
+    options = _field(fields, "stream_options", dict[str, Any] | None) or {}
+    include_usage = options.get("include_usage")
+    if not isinstance(include_usage, bool | None):
+        raise BadRequest("include_usage: true or false", code="invalid_type", param="stream_options")
     return Chat(
         fields=fields,
         model=model,
         stream=stream,
-        wants_usage=bool(options and options.include_usage),
+        wants_usage=bool(include_usage),
         prompt_bytes=len(bytes(fields["messages"])),
     )
 
@@ -90,5 +96,5 @@ def _field(fields: Fields, name: str, type_: Any) -> Any:  # noqa: ANN401 - the 
         return None
     try:
         return msgspec.json.decode(raw, type=type_)
-    except msgspec.ValidationError as error:
+    except _UNREADABLE as error:
         raise BadRequest(f"{name}: {error}", code="invalid_type", param=name) from None

@@ -6,10 +6,11 @@ and with the journal's bound in memory. Does not own the transaction (`store/usa
 
 import asyncio
 import logging
+from collections.abc import Sequence
 
 from tollway.domain.clock import Clock
-from tollway.domain.errors import StoreUnavailable
-from tollway.metering.journal import Journal
+from tollway.domain.errors import StoreRefused, StoreUnavailable
+from tollway.metering.journal import Journal, Record
 from tollway.store.database import Database
 from tollway.store.usage import fold, register_journal
 
@@ -32,9 +33,14 @@ class Folder:
 
     async def run(self) -> None:
         """Fold for ever."""
-        pause_s = _FIRST_PAUSE_S
         while True:
             await self._journal.ended()
+            await self.drain()
+
+    async def drain(self) -> None:
+        """Fold until nothing waits, however long the database is away."""
+        pause_s = _FIRST_PAUSE_S
+        while self._journal.waiting:
             try:
                 await self.fold_batch()
                 pause_s = _FIRST_PAUSE_S
@@ -49,12 +55,30 @@ class Folder:
             await self.fold_batch()
 
     async def fold_batch(self) -> None:
-        """Fold one batch; a batch that failed, or whose answer was lost, is folded again, once."""
+        """Fold one batch; a batch that failed, or whose answer was lost, is folded again, once.
+
+        An entry that no database can hold is set aside alone: it must not stop all others.
+        """
         async with self._one_at_a_time:
             if not self._is_registered:
                 await self._database.write(register_journal, self._journal.id, self._clock.now_us())
                 self._is_registered = True
             batch = self._journal.peek(RECORDS_PER_BATCH)
-            if batch:
-                await self._database.write(fold, self._journal.id, batch, self._clock.now_us())
-                self._journal.folded(batch[-1][0])
+            try:
+                await self._fold(batch)
+            except StoreRefused:
+                for record in batch:
+                    await self._fold_or_set_aside(record)
+
+    async def _fold(self, batch: Sequence[Record]) -> None:
+        if batch:
+            await self._database.write(fold, self._journal.id, batch, self._clock.now_us())
+            self._journal.folded(batch[-1][0])
+
+    async def _fold_or_set_aside(self, record: Record) -> None:
+        try:
+            await self._fold([record])
+        except StoreRefused as error:
+            offset, entry = record
+            _log.error("a metered call could not be stored (%s); its entry: %r", error, entry)
+            self._journal.folded(offset)

@@ -4,6 +4,7 @@ Owns bytes, time and size on the way to a vendor and back; does not own what the
 (`openai.py`). Redirects are not followed: a vendor's key goes to the vendor only.
 """
 
+import io
 from types import TracebackType
 from typing import Self
 
@@ -16,6 +17,7 @@ _KEEP_ALIVE_S = 15.0
 """Shorter than any vendor's own: a POST that meets a connection being closed is not repeatable."""
 
 _CHUNK_BYTES = 64 * 1024
+_AT_ONCE_BYTES = 512 * 1024
 
 
 class VendorAnswer:
@@ -96,7 +98,9 @@ class VendorConnection:
     async def post(self, path: str, body: bytes) -> VendorAnswer:
         """Send a JSON body; the answer once its head is here. VendorUnreachable, VendorTimeout."""
         try:
-            response = await self._session.post(self._base_url + path, data=body, allow_redirects=False)
+            # A large body goes out in pieces, so that it does not hold up everyone else's.
+            data = body if len(body) <= _AT_ONCE_BYTES else io.BytesIO(body)
+            response = await self._session.post(self._base_url + path, data=data, allow_redirects=False)
         except TimeoutError:
             raise VendorTimeout(f"{self._vendor} did not answer in time") from None
         except UnicodeError:

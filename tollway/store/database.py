@@ -14,10 +14,10 @@ from typing import Any, Concatenate, ParamSpec, TypeVar
 
 import msgspec
 from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url
-from sqlalchemy.exc import InterfaceError, OperationalError
+from sqlalchemy.exc import ArgumentError, DataError, IntegrityError, InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
-from tollway.domain.errors import StoreUnavailable
+from tollway.domain.errors import StoreRefused, StoreUnavailable
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -105,8 +105,13 @@ class Database:
 
 def driver_url(url: str) -> URL:
     """The URL with the driver that we use; ValueError for a database that we do not."""
-    parsed = make_url(url)
+    try:
+        parsed = make_url(url)
+    except (ArgumentError, ValueError):  # its text holds the URL, and the URL may hold a password
+        raise ValueError("not a URL: sqlite:////abs/path.db or postgresql://…") from None
     match parsed.get_backend_name():
+        case "sqlite" if parsed.database in (None, "", ":memory:"):
+            raise ValueError("an SQLite database is a file here: sqlite:////abs/path.db")
         case "sqlite":
             return parsed.set(drivername="sqlite+pysqlite")
         case "postgresql" | "postgres":
@@ -134,6 +139,7 @@ def _sqlite(url: URL) -> Engine:
     @event.listens_for(engine, "begin")
     def begun(db: Connection) -> None:
         writes = db.get_execution_options().get("tollway_writes")
+        db.exec_driver_sql(f"PRAGMA query_only={'OFF' if writes else 'ON'}")
         db.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
 
     return engine
@@ -169,8 +175,18 @@ def _named() -> Iterator[None]:
     try:
         yield
     except (OperationalError, InterfaceError, PoolTimeoutError) as error:
-        cause = getattr(error, "orig", None) or error
-        said = f"the database is not available: {str(cause).strip().partition(chr(10))[0]}"
-        if getattr(cause, "sqlstate", None) in _TRY_AGAIN_STATES or "database is locked" in said:
+        said = f"the database is not available: {_said(error)}"
+        if (
+            getattr(getattr(error, "orig", None), "sqlstate", None) in _TRY_AGAIN_STATES
+            or "database is locked" in said
+        ):
             raise _TryAgain(said) from error
         raise StoreUnavailable(said) from error
+    except (DataError, IntegrityError, OverflowError, UnicodeEncodeError) as error:
+        raise StoreRefused(f"the database cannot hold this: {_said(error)}") from error
+
+
+def _said(error: Exception) -> str:
+    """The driver's first line; never the statement's values."""
+    cause = getattr(error, "orig", None) or error
+    return str(cause).strip().partition("\n")[0]

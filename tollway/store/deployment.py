@@ -7,12 +7,14 @@ from sqlalchemy import Connection, insert, select, update
 
 from tollway.domain.ids import new_id
 from tollway.store.database import all_orgs
+from tollway.store.partitions import lock_schema
 from tollway.store.schema import deployment
 
 
 @all_orgs
 def identify(db: Connection, now_us: int) -> str:
     """The deployment's id (metrics' `instance`); made on the first start."""
+    lock_schema(db)  # several processes may be the first at once
     found = db.execute(select(deployment.c.id)).scalar()
     if found is not None:
         return str(found)

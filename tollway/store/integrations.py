@@ -4,6 +4,7 @@ Owns the rows, the cursor into the ledger and the election of the one process th
 (an epoch that rises with each change of hands). Does not own sending (`push/`).
 """
 
+import secrets
 from dataclasses import dataclass
 
 from sqlalchemy import Connection, delete, insert, select, update
@@ -15,6 +16,8 @@ from tollway.store.database import all_orgs
 from tollway.store.schema import integrations, org_totals, orgs, series_totals
 from tollway.store.usage import StoredEntry, read_entries
 from tollway.store.vault import Vault
+
+_EPOCH_BITS = 62  # a BIGINT, with room to rise
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,8 +73,9 @@ def put_integration(db: Connection, org: OrgId, integration: Integration, now_us
     changed = update(integrations).where(*where).values(**values, epoch=integrations.c.epoch + 1)
     if not db.execute(changed).rowcount:
         seq = db.execute(select(org_totals.c.seq).where(org_totals.c.org_id == org)).scalar() or 0
-        # Epochs begin at the time, so that one removed and made again does not repeat any.
-        place = {"org_id": org, "kind": integration.kind, "cursor_seq": seq, "epoch": now_us}
+        # Epochs begin anywhere, so that one removed and made again does not repeat any, whatever the clock.
+        epoch = secrets.randbits(_EPOCH_BITS)
+        place = {"org_id": org, "kind": integration.kind, "cursor_seq": seq, "epoch": epoch}
         db.execute(insert(integrations).values(**place, **values))
 
 

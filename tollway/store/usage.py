@@ -14,7 +14,7 @@ from typing import Any
 from sqlalchemy import Connection, Table, insert, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
-from tollway.domain.clock import month_start_us
+from tollway.domain.clock import US_PER_S, month_start_us
 from tollway.domain.ids import JournalId, OrgId
 from tollway.domain.ledger import Entry, EntryKind, Outcome
 from tollway.domain.money import Nano
@@ -23,6 +23,9 @@ from tollway.domain.series import Series, increments
 from tollway.domain.usage import Unit, completion_tokens, prompt_tokens
 from tollway.store.database import all_orgs
 from tollway.store.schema import cycle_totals, journals, ledger, org_totals, series_totals
+
+_CLOCK_SLACK_US = 3600 * US_PER_S
+"""A clock that was set back while a call ran lets it end before it began."""
 
 Record = tuple[int, Entry]
 """A journal offset and the entry found there."""
@@ -47,7 +50,10 @@ def register_journal(db: Connection, journal: JournalId, now_us: int) -> None:
 def fold(db: Connection, journal: JournalId, records: Sequence[Record], now_us: int) -> int:
     """Move entries of one journal, in offset order, into the ledger; returns how many were new."""
     where = journals.c.id == journal
-    folded_to = db.execute(select(journals.c.folded_to).where(where).with_for_update()).scalar_one()
+    folded_to = db.execute(select(journals.c.folded_to).where(where).with_for_update()).scalar()
+    if folded_to is None:  # the database was restored from before the journal began
+        register_journal(db, journal, now_us)
+        folded_to = 0
     fresh = [(offset, entry) for offset, entry in records if offset >= folded_to]
     if not fresh:
         return 0
@@ -95,11 +101,12 @@ def _next_seqs(db: Connection, entries: Iterable[Entry]) -> dict[OrgId, int]:
 
 def _known(db: Connection, entries: Sequence[Entry]) -> set[tuple[str, int, str]]:
     """Which of these are in the ledger already."""
-    ended = [entry.ended_us for entry in entries]
+    # The same attempt has the same start, and does not end before it: older partitions have none.
+    oldest_us = min(entry.started_us for entry in entries) - _CLOCK_SLACK_US
     rows = db.execute(
         select(ledger.c.request_id, ledger.c.attempt, ledger.c.kind).where(
             ledger.c.request_id.in_({entry.request_id for entry in entries}),
-            ledger.c.ended_us.between(min(ended), max(ended)),
+            ledger.c.ended_us >= oldest_us,
         )
     )
     return {(row.request_id, row.attempt, row.kind) for row in rows}

@@ -43,10 +43,10 @@ class Vault:
         key_id, _, text = rest.partition(".")
         if version != _VERSION or key_id not in self._keys:
             raise VaultError(f"sealed with key {key_id or '?'}, which is not among the configured keys")
-        data = urlsafe_b64decode(text)
         try:
+            data = urlsafe_b64decode(text)
             opened = self._keys[key_id].decrypt(data[:_NONCE_BYTES], data[_NONCE_BYTES:], _bound(context))
-        except InvalidTag:
+        except (InvalidTag, ValueError):  # ValueError: not even base64, or too short
             raise VaultError("the sealed value was not made for this use, or is damaged") from None
         return Secret(opened.decode())
 
@@ -56,4 +56,6 @@ def _key_id(key: bytes) -> str:
 
 
 def _bound(context: Sequence[str]) -> bytes:
-    return b"\0".join(part.encode() for part in context)
+    """Each part with its length before it: no two contexts are bound alike."""
+    parts = (part.encode() for part in context)
+    return b"".join(len(part).to_bytes(4, "big") + part for part in parts)

@@ -14,6 +14,7 @@
 Owns which path leads where, and the last resort for errors; does not own any answer.
 """
 
+import asyncio
 import logging
 from functools import partial
 from typing import Any
@@ -22,7 +23,7 @@ from fastapi import FastAPI
 from fastapi_offline import FastAPIOffline
 
 from tollway import __version__
-from tollway.domain.errors import BadRequest, TollwayError
+from tollway.domain.errors import BadRequest, TollwayError, Unavailable
 from tollway.gateway.call import Call, Reply
 from tollway.gateway.chat import chat
 from tollway.gateway.models import list_models, show_model
@@ -44,29 +45,34 @@ class App:
 
     def __init__(self, world: World) -> None:
         self._world = world
-        self._control = Bounded(control_plane(world))
+        self._control = Bounded(control_plane(world), world.settings.client_idle_s)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request; whatever was not foreseen is a 500, logged, and nothing else suffers."""
         if scope["type"] != "http":
             return
         sent = _Watched(send)
+        path = scope["path"].rstrip("/")
+        handler = self._inference(scope["method"], path)
         try:
-            handler = self._inference(scope["method"], scope["path"].rstrip("/"))
             if handler is None:
-                await self._control(scope, receive, sent)
+                # A redirect to the path without the slash would send tokens wherever `Host` says.
+                await self._control({**scope, "path": path or "/"}, receive, sent)
             else:
                 await serve(handler, self._world, scope, receive, sent)
+        except asyncio.CancelledError:  # by a stop, once its time to drain is over
+            failure: TollwayError = Unavailable("this server is stopping; try again", code="stopping")
         except Exception:  # noqa: BLE001 - the last resort
             _log.exception("%s %s failed", scope["method"], scope["path"])
-            if not sent.has_started:
-                await serve(
-                    partial(_fail, TollwayError("something went wrong here")),
-                    self._world,
-                    scope,
-                    receive,
-                    sent,
-                )
+            failure = TollwayError(errors.UNFORESEEN)
+        else:
+            return
+        if sent.has_started:
+            return
+        if handler is None:
+            await errors.response(failure)(scope, receive, sent)
+        else:
+            await serve(partial(_fail, failure), self._world, scope, receive, sent)
 
     def _inference(self, method: str, path: str) -> Handler | None:
         """Who answers an inference request; None for a path of the control plane."""
@@ -88,6 +94,7 @@ def control_plane(world: World) -> FastAPI:
         version=__version__,
         summary="An LLM gateway: metered, limited and billed from one ledger.",
         redoc_url=None,
+        redirect_slashes=False,
     )
     api.state.world = world
     errors.install(api)

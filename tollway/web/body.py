@@ -12,14 +12,14 @@ from starlette.responses import JSONResponse
 from tollway.web.hot import Receive, Scope, Send
 
 MAX_BODY_BYTES = 1024 * 1024
-BODY_IDLE_S = 30.0
 
 
 class Bounded:
     """An ASGI application whose requests' bodies are bounded in size and in silence."""
 
-    def __init__(self, app: Any) -> None:  # noqa: ANN401 - any ASGI application
+    def __init__(self, app: Any, idle_s: float) -> None:  # noqa: ANN401 - any ASGI application
         self._app = app
+        self._idle_s = idle_s
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass the request on once its body is here, or answer 413 or 408."""
@@ -28,7 +28,7 @@ class Bounded:
         more = True
         while more:
             try:
-                async with asyncio.timeout(BODY_IDLE_S):
+                async with asyncio.timeout(self._idle_s):
                     message = await receive()
             except TimeoutError:
                 await _refuse(408, "no more of the body came", scope, receive, send)

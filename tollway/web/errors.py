@@ -12,14 +12,15 @@ from starlette.responses import JSONResponse
 
 from tollway.domain.errors import Invalid, TollwayError, Unauthenticated
 
+UNFORESEEN = "something went wrong here"
+
 
 def install(api: FastAPI) -> None:
     """Make `api` answer our errors, and its own, in one shape."""
 
     @api.exception_handler(TollwayError)
     async def known(_request: Request, error: TollwayError) -> JSONResponse:
-        headers = {"WWW-Authenticate": "Bearer"} if isinstance(error, Unauthenticated) else None
-        return JSONResponse({"detail": detail(error)}, error.status, headers)
+        return response(error)
 
     @api.exception_handler(RequestValidationError)
     async def malformed(_request: Request, error: RequestValidationError) -> JSONResponse:
@@ -28,6 +29,17 @@ def install(api: FastAPI) -> None:
             for fault in error.errors()
         ]
         return JSONResponse({"detail": faults}, Invalid.status)
+
+    @api.exception_handler(Exception)
+    async def unforeseen(_request: Request, _error: Exception) -> JSONResponse:
+        # It is raised again behind this answer, so that the last resort logs it.
+        return response(TollwayError(UNFORESEEN))
+
+
+def response(error: TollwayError) -> JSONResponse:
+    """The error as an answer."""
+    headers = {"WWW-Authenticate": "Bearer"} if isinstance(error, Unauthenticated) else None
+    return JSONResponse({"detail": detail(error)}, error.status, headers)
 
 
 def detail(error: TollwayError) -> Any:  # noqa: ANN401 - a sentence, or a list of faults

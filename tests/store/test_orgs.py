@@ -1,0 +1,65 @@
+"""Organisations: a name is one organisation's, also when two ask for it at once."""
+
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+from sqlalchemy import Connection, select, update
+
+from tests.world.clock import NOON_US
+from tests.world.entries import make_org
+from tollway.domain.errors import Conflict
+from tollway.domain.ids import OrgId, UserId, new_id
+from tollway.store.database import Database
+from tollway.store.orgs import create_org, is_org_active, touch_org
+from tollway.store.schema import orgs, users
+
+
+def make_named(db: Connection, name: str) -> str:
+    creator = UserId(db.execute(select(users.c.id)).scalars().first() or "")
+    try:
+        create_org(
+            db,
+            OrgId(new_id(NOON_US)),
+            org_name=name,
+            display_name=None,
+            billing_email=None,
+            creator=creator,
+            tier="_INTERNAL_",
+            now_us=NOON_US,
+        )
+    except Conflict as error:
+        return error.code
+    return "made"
+
+
+def test_a_name_that_is_taken_is_a_conflict_and_the_transaction_goes_on(database: Database) -> None:
+    database.write_here(make_org)
+
+    def work(db: Connection) -> tuple[str, str]:
+        return make_named(db, "acme"), make_named(db, "other")
+
+    assert database.write_here(work) == ("org_name_taken", "made")
+    names = database.write_here(lambda db: set(db.execute(select(orgs.c.org_name)).scalars()))
+    assert names == {"acme", "other"}
+
+
+def test_of_several_who_want_a_name_at_once_one_gets_it(database: Database) -> None:
+    database.write_here(make_org)
+    with ThreadPoolExecutor(6) as threads:
+        ends = list(threads.map(lambda _: database.write_here(lambda db: make_named(db, "wanted")), range(6)))
+    assert sorted(ends) == ["made", *["org_name_taken"] * 5]
+
+
+@pytest.mark.parametrize("is_active", [True, False])
+def test_whether_an_organisation_is_active_is_read(database: Database, is_active: bool) -> None:
+    org = database.write_here(make_org)
+    database.write_here(lambda db: db.execute(update(orgs).values(is_active=is_active)))
+    assert database.write_here(lambda db: is_org_active(db, org)) == is_active
+
+
+def test_touching_one_organisation_leaves_the_others(database: Database) -> None:
+    org = database.write_here(make_org)
+    other = database.write_here(lambda db: make_org(db, "other"))
+    database.write_here(lambda db: touch_org(db, org, NOON_US + 1))
+    rows = database.write_here(lambda db: db.execute(select(orgs.c.id, orgs.c.modified_us)).all())
+    assert {tuple(row) for row in rows} == {(org, NOON_US + 1), (other, NOON_US)}
