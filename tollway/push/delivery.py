@@ -15,13 +15,16 @@ import aiohttp
 
 from tollway import __version__
 from tollway.domain.destination import Destination, Network, parse_endpoint
-from tollway.push.addresses import AddressRefusedError, guarded
+from tollway.domain.token import MASK
+from tollway.push.addresses import AddressRefusedError, guarded, reachable_refusal
 
 Outcome = Literal["sent", "bad_content", "retry", "refused"]
 
 _SUCCESS = frozenset({200, 204})
 _BAD_CONTENT = frozenset({400, 413, 422})
 _MAX_REASON_BYTES = 2_048
+_MAX_RETRY_AFTER_S = 3_600.0
+_MIN_CUT_SECRET_CHARS = 4
 _POOL = 2
 
 
@@ -45,9 +48,15 @@ def judge(status: int, text: str, retry_after: str | None = None) -> Verdict:
     if status in _BAD_CONTENT:
         return Verdict(outcome="bad_content", reason=reason)
     if status == 429 or status >= 500 or 200 <= status < 300:
-        after_s = float(retry_after) if retry_after and retry_after.isdecimal() else None
-        return Verdict(outcome="retry", reason=reason, after_s=after_s)
+        return Verdict(outcome="retry", reason=reason, after_s=_seconds(retry_after))
     return Verdict(outcome="refused", reason=reason)
+
+
+def _seconds(retry_after: str | None) -> float | None:
+    """A Retry-After in seconds, an hour at most; None for a date or anything else."""
+    if not retry_after or not retry_after.isdecimal():
+        return None
+    return min(float(retry_after), _MAX_RETRY_AFTER_S)
 
 
 class Sender:
@@ -55,13 +64,15 @@ class Sender:
 
     def __init__(self, destination: Destination, allowed: Sequence[Network], deadline_s: float) -> None:
         self.destination = destination
+        self._endpoint = parse_endpoint(destination.endpoint)
+        self._allowed = allowed
+        authorization = _basic(destination.user, destination.token.reveal())
+        self._secrets = (authorization.removeprefix("Basic "), destination.token.reveal())
         self._session = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(
-                limit=_POOL, socket_factory=guarded(parse_endpoint(destination.endpoint), allowed)
-            ),
+            connector=aiohttp.TCPConnector(limit=_POOL, socket_factory=guarded(self._endpoint, allowed)),
             cookie_jar=aiohttp.DummyCookieJar(),
             headers={
-                "Authorization": _basic(destination.user, destination.token.reveal()),
+                "Authorization": authorization,
                 "User-Agent": f"tollway/{__version__}",
             },
             timeout=aiohttp.ClientTimeout(total=deadline_s),
@@ -82,16 +93,29 @@ class Sender:
         except aiohttp.ClientConnectorError as error:
             if isinstance(error.os_error, AddressRefusedError):
                 return Verdict(outcome="refused", reason=str(error.os_error))
+            # A name with several addresses: their errors come as one text, so it is asked anew.
+            refused = await reachable_refusal(self._endpoint, self._allowed)
+            if refused:
+                return Verdict(outcome="refused", reason=refused)
             return Verdict(outcome="retry", reason=f"no connection: {error.os_error}")
         except TimeoutError:
             return Verdict(outcome="retry", reason="no answer in time")
+        except (aiohttp.InvalidURL, UnicodeError):
+            return Verdict(outcome="refused", reason="the endpoint is not a URL that can be called")
         except aiohttp.ClientError as error:
             return Verdict(outcome="retry", reason=f"the connection broke: {type(error).__name__}")
 
     def _without_secrets(self, text: bytes) -> str:
         said = text.decode("utf-8", "replace").strip()
         said = "".join(char if char.isprintable() else " " for char in said)
-        return said.replace(self.destination.token.reveal(), "••••")
+        for secret in self._secrets:
+            said = said.replace(secret, MASK)
+            # What was read may end in the middle of one.
+            for length in range(len(secret) - 1, _MIN_CUT_SECRET_CHARS - 1, -1):
+                if said.endswith(secret[:length]):
+                    said = said[:-length] + MASK
+                    break
+        return said
 
 
 def _basic(user: str, password: str) -> str:

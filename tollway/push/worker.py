@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from functools import partial
 
 from tollway.domain.clock import US_PER_S, Clock
-from tollway.domain.destination import DestinationKind, Network
+from tollway.domain.destination import Destination, DestinationKind, Network
 from tollway.domain.errors import StoreUnavailable
 from tollway.domain.ids import OrgId
 from tollway.push import loki, remote_write
@@ -68,17 +68,25 @@ class Pusher:
     async def run(self, start_task: StartTask) -> None:
         """Keep one task for each destination there is, for ever."""
         tasks: dict[Where, asyncio.Task[None]] = {}
-        while True:
-            try:
-                wanted = await self.database.read(list_destinations)
-            except StoreUnavailable as error:
-                _log.warning("destinations cannot be read: %s", error)
-                wanted = set(tasks)
-            for where in tasks.keys() - wanted:
-                tasks.pop(where).cancel()
-            for where in wanted - tasks.keys():
-                tasks[where] = start_task(partial(self._serve, where), f"push {where[1]} of {where[0]}")
-            await asyncio.sleep(LOOK_FOR_DESTINATIONS_S)
+        try:
+            while True:
+                await self._match(tasks, start_task)
+                await asyncio.sleep(LOOK_FOR_DESTINATIONS_S)
+        finally:  # whoever starts it again starts them again
+            for task in tasks.values():
+                task.cancel()
+
+    async def _match(self, tasks: dict[Where, asyncio.Task[None]], start_task: StartTask) -> None:
+        """Stop the tasks of destinations that are gone, and start those of new ones."""
+        try:
+            wanted = await self.database.read(list_destinations)
+        except StoreUnavailable as error:
+            _log.warning("destinations cannot be read: %s", error)
+            return
+        for where in tasks.keys() - wanted:
+            tasks.pop(where).cancel()
+        for where in wanted - tasks.keys():
+            tasks[where] = start_task(partial(self._serve, where), f"push {where[1]} of {where[0]}")
 
     async def push_once(self) -> None:
         """One turn of every destination, one after the other."""
@@ -148,7 +156,7 @@ class Delivery:
         )
 
     async def _connected(self, turn: Turn) -> Sender:
-        if self._sender is None or self._sender.destination.endpoint != turn.destination.endpoint:
+        if self._sender is None or _identity(self._sender.destination) != _identity(turn.destination):
             await self.close()
             self._sender = Sender(turn.destination, self._pusher.allowed, self._pusher.deadline_s)
         return self._sender
@@ -173,39 +181,51 @@ class Delivery:
             )
             if not rows:
                 return SENT
-            delivered = await self._deliver(sender, turn, rows)
-            cursor = delivered.cursor_seq or cursor
-            if delivered.cursor_seq is not None:
-                noted = await self._note(turn, delivered.verdict, delivered=delivered)
-                if not noted:
-                    break  # another process has taken over: the rest is its
-            if delivered.verdict is not SENT:
-                return delivered.verdict
+            verdict = await self._deliver(sender, turn, rows)
+            if verdict is None:
+                break  # another process has taken over: the rest is its
+            if verdict is not SENT:
+                return verdict
+            cursor = rows[-1].seq
         return SENT
 
-    async def _deliver(self, sender: Sender, turn: Turn, rows: Sequence[StoredEntry]) -> "Delivered":
-        """Send rows in order; a batch refused for its content is halved until the bad line is found."""
+    async def _deliver(self, sender: Sender, turn: Turn, rows: Sequence[StoredEntry]) -> Verdict | None:
+        """Send rows in order; a batch refused for its content is halved until the bad line is found.
+
+        Each part that is done is noted at once: the search may outlast a turn, and whoever takes
+        over goes on where it stands. None if somebody has.
+        """
         parts = [rows]
-        cursor_seq = None
-        dropped = 0
         while parts:
             part = parts.pop()
             verdict = await sender.post(loki.encode(part, org=turn.org_name), loki.HEADERS)
-            if verdict.outcome == "bad_content" and len(part) > 1:
+            is_bad = verdict.outcome == "bad_content"
+            if is_bad and len(part) > 1:
                 half = len(part) // 2
                 parts += [part[half:], part[:half]]
                 continue
-            if verdict.outcome == "bad_content":
-                dropped += 1
+            if is_bad:
                 _log.warning("line %d of %s was refused: %s", part[0].seq, self._org, verdict.reason)
             elif verdict is not SENT:
-                return Delivered(verdict=verdict, cursor_seq=cursor_seq, dropped=dropped)
-            cursor_seq = part[-1].seq
-        return Delivered(verdict=SENT, cursor_seq=cursor_seq, dropped=dropped)
+                return verdict
+            pause_s = self._pusher.deadline_s
+            noted = await self._note(
+                turn, SENT, cursor_seq=part[-1].seq, dropped=int(is_bad), pause_s=pause_s
+            )
+            if not noted:
+                return None
+        return SENT
 
     async def _note(
-        self, turn: Turn, verdict: Verdict, *, delivered: "Delivered | None" = None, pause_s: float = 0
+        self,
+        turn: Turn,
+        verdict: Verdict,
+        *,
+        pause_s: float,
+        cursor_seq: int | None = None,
+        dropped: int = 0,
     ) -> bool:
+        """How it went, and that the turn is kept until after the pause; False if it is no longer ours."""
         now_us = self._pusher.clock.now_us()
         return await self._pusher.database.write(
             note_delivery,
@@ -215,8 +235,8 @@ class Delivery:
             now_us=now_us,
             until_us=_after(now_us, max(pause_s, self._pusher.interval_s) * _TURN_OUTLASTS_PAUSE),
             error=verdict.reason,
-            cursor_seq=delivered.cursor_seq if delivered else None,
-            dropped=delivered.dropped if delivered else int(verdict.outcome == "bad_content"),
+            cursor_seq=cursor_seq,
+            dropped=dropped + int(verdict.outcome == "bad_content"),
         )
 
     def _pause_s(self, verdict: Verdict) -> float:
@@ -234,13 +254,9 @@ class Delivery:
                 return max(jittered_s, verdict.after_s or 0)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Delivered:
-    """How far a batch of rows came."""
-
-    verdict: Verdict
-    cursor_seq: int | None
-    dropped: int
+def _identity(destination: Destination) -> tuple[str, str, str]:
+    """At one endpoint each user is another tenant, so all three tell receivers apart."""
+    return destination.user, destination.token.reveal(), destination.endpoint
 
 
 def _after(now_us: int, seconds: float) -> int:

@@ -1,0 +1,121 @@
+"""Addresses that pushes may not go to, however they are written, at PUT and at the socket."""
+
+import socket
+from contextlib import closing
+
+import msgspec
+import pytest
+
+from tests.push.rows import integration_of
+from tests.world.stage import Stage
+from tollway.domain.destination import parse_endpoint, parse_networks
+from tollway.push.addresses import AddressInfo, AddressRefusedError, guarded, reachable_refusal
+from tollway.settings import Settings
+from tollway.world import open_world
+
+LOOPBACK = ["127.0.0.1", "127.1", "2130706433", "0x7f000001", "0x7f.0.0.1", "0177.0.0.1", "017700000001"]
+LOOPBACK += ["localhost", "LOCALHOST", "[::1]", "[::ffff:127.0.0.1]", "[0:0:0:0:0:0:0:1]"]
+PRIVATE = ["10.0.0.1", "192.168.1.1", "172.16.0.1", "169.254.169.254", "100.64.0.1", "[fd00::1]", "0.0.0"]
+PRIVATE += ["[fe80::1]", "224.0.0.1", "255.255.255.255", "[64:ff9b::7f00:1]", "[2002:7f00:1::]", "[::]", "0"]
+
+
+@pytest.mark.parametrize("scheme", ["http", "https"])
+@pytest.mark.parametrize("host", LOOPBACK + PRIVATE)
+async def test_private_addresses_are_refused_in_every_spelling(scheme: str, host: str) -> None:
+    refused = await reachable_refusal(parse_endpoint(f"{scheme}://{host}/api/v1/write"), ())
+    assert refused is not None
+    assert "TOLLWAY_PUSH_ALLOW_CIDRS" in refused
+
+
+@pytest.mark.parametrize("host", [host for host in LOOPBACK if host != "[::1]" and ":1]" not in host])
+async def test_the_operator_may_allow_the_loopback(host: str) -> None:
+    allowed = parse_networks("127.0.0.0/8, ::1/128")
+    assert await reachable_refusal(parse_endpoint(f"http://{host}/"), allowed) is None
+
+
+@pytest.mark.parametrize(
+    "host", ["nobody.invalid", "a..b", "a" * 64 + ".invalid", "%zz", "☃" * 64 + ".invalid"]
+)
+async def test_a_host_that_does_not_resolve_is_not_refused(host: str) -> None:
+    assert await reachable_refusal(parse_endpoint(f"https://{host}/"), ()) is None
+
+
+async def test_a_public_address_is_for_https_only() -> None:
+    assert await reachable_refusal(parse_endpoint("https://8.8.8.8/"), ()) is None
+    refused = await reachable_refusal(parse_endpoint("http://8.8.8.8/"), ())
+    assert refused is not None
+    assert "unencrypted" in refused
+
+
+def info_of(address: str) -> AddressInfo:
+    family = socket.AF_INET6 if ":" in address else socket.AF_INET
+    return family, socket.SOCK_STREAM, socket.IPPROTO_TCP, "", (address, 443)
+
+
+@pytest.mark.parametrize("address", ["127.0.0.1", "10.1.2.3", "::1", "fe80::1%lo", "::ffff:10.0.0.1"])
+def test_the_guard_makes_no_socket_to_a_name_that_has_moved_to_a_private_address(address: str) -> None:
+    make = guarded(parse_endpoint("https://example.com/"), parse_networks("192.168.0.0/16"))
+    with pytest.raises(AddressRefusedError, match=r"example\.com is at"):
+        make(info_of(address))
+
+
+def test_the_guard_makes_a_socket_that_does_not_block() -> None:
+    make = guarded(parse_endpoint("https://example.com/"), ())
+    with closing(make(info_of("8.8.8.8"))) as made:
+        assert (made.family, made.type, made.getblocking()) == (socket.AF_INET, socket.SOCK_STREAM, False)
+
+
+def body_for(endpoint: str) -> dict[str, object]:
+    return {"prom": {"id": "123456", "token": "a-token-of-somebody", "endpoint": endpoint}}
+
+
+async def test_at_put_a_host_that_does_not_resolve_is_accepted(stage: Stage) -> None:
+    acme = await stage.tenant()
+    endpoint = "https://prometheus.invalid/api/prom/push"
+    put = await stage.request("PUT", "/v1/orgs/integrations", token=acme.user_token, body=body_for(endpoint))
+    assert put.status == 200
+    assert put.json["prom_endpoint"] == endpoint
+    await stage.chat(acme)
+    await stage.settled()
+    stored = await integration_of(stage.world.database, acme, "prom")
+    assert "no connection" in stored.last_error
+
+
+class TestWithNothingAllowed:
+    @pytest.fixture
+    def settings(self, settings: Settings) -> Settings:
+        return msgspec.structs.replace(settings, push_allow_cidrs="")
+
+    @pytest.mark.parametrize("host", ["localhost", "2130706433", "0x7f000001", "0177.0.0.1", "[::1]"])
+    async def test_at_put_a_name_of_the_loopback_is_refused(self, stage: Stage, host: str) -> None:
+        acme = await stage.tenant()
+        body = body_for(f"https://{host}:{stage.prometheus.url.rpartition(':')[2]}/api/v1/write")
+        put = await stage.request("PUT", "/v1/orgs/integrations", token=acme.user_token, body=body)
+        assert put.status == 422
+        (fault,) = put.json["detail"]
+        assert fault["loc"] == ["body", "prom", "endpoint"]
+        assert fault["type"] == "address_refused"
+        assert (await stage.record(acme))["prom_endpoint"] is None
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "0x7f.1"])
+async def test_a_receiver_stored_while_it_was_allowed_is_refused_at_push_once_it_is_not(
+    stage: Stage, settings: Settings, host: str
+) -> None:
+    acme = await stage.tenant()
+    port = stage.prometheus.url.rpartition(":")[2]
+    endpoint = f"http://{host}:{port}/api/v1/write"
+    put = await stage.request("PUT", "/v1/orgs/integrations", token=acme.user_token, body=body_for(endpoint))
+    assert put.status == 200
+    await stage.chat(acme)
+    await stage.world.folder.fold_all()
+
+    stricter = msgspec.structs.replace(settings, push_allow_cidrs="10.0.0.0/8")
+    async with open_world(stricter, clock=stage.clock, runs_tasks=False) as world:
+        await world.settled()
+    stored = await integration_of(stage.world.database, acme, "prom")
+    refused = await reachable_refusal(parse_endpoint(endpoint), stricter.push_allowed)
+    assert stored.last_error == refused
+    assert f"{host} is at 127.0.0.1" in stored.last_error
+    assert stored.last_success_us is None
+    assert stage.prometheus.requests == []

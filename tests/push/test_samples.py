@@ -1,0 +1,146 @@
+"""From totals to samples: names, labels, histograms, and sums that agree with the record's."""
+
+import math
+from collections import Counter
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tests.push.entries import entries
+from tests.world.stage import Stage
+from tollway.domain.ledger import Entry
+from tollway.domain.series import Series, increments
+from tollway.domain.usage import completion_tokens, prompt_tokens
+from tollway.push.samples import DURATION, NAMES, Sample, samples
+
+ALWAYS = {"__name__", "app", "instance", "job", "model", "org", "provider"}
+LABELS = {
+    "tollway_requests_total": ALWAYS | {"status"},
+    "tollway_tokens_total": ALWAYS | {"kind"},
+    "tollway_cost_usd_total": ALWAYS | {"kind"},
+    "tollway_benchmark_cost_usd_total": ALWAYS | {"kind"},
+    "tollway_request_duration_seconds_bucket": ALWAYS | {"le"},
+    "tollway_request_duration_seconds_sum": ALWAYS,
+    "tollway_request_duration_seconds_count": ALWAYS,
+}
+BOUNDS = ["0.05", "0.1", "0.25", "0.5", "1", "2.5", "5", "10", "20", "30", "60", "120", "+Inf"]
+
+several = st.lists(entries(), max_size=15)
+
+
+def folded(done: list[Entry]) -> Counter[Series]:
+    totals: Counter[Series] = Counter()
+    for entry in done:
+        for series, amount in increments(entry):
+            totals[series] += amount
+    return totals
+
+
+def picture(done: list[Entry]) -> list[Sample]:
+    return list(samples(folded(done), org="acme", instance="here"))
+
+
+def sum_of(taken: list[Sample], name: str) -> float:
+    return math.fsum(sample.value for sample in taken if ("__name__", name) in sample.labels)
+
+
+@settings(deadline=None, max_examples=100)
+@given(several)
+def test_each_metric_has_exactly_its_labels_sorted_and_none_is_there_twice(done: list[Entry]) -> None:
+    taken = picture(done)
+    for sample in taken:
+        labels = dict(sample.labels)
+        assert list(sample.labels) == sorted(labels.items())
+        assert set(labels) == LABELS[labels["__name__"]]
+        assert (labels["org"], labels["job"], labels["instance"]) == ("acme", "tollway", "here")
+        assert all(labels.values())
+    assert len({sample.labels for sample in taken}) == len(taken)
+
+
+@settings(deadline=None, max_examples=100)
+@given(several, several)
+def test_counters_only_rise_when_entries_are_folded(before: list[Entry], more: list[Entry]) -> None:
+    earlier = {sample.labels: sample.value for sample in picture(before)}
+    later = {sample.labels: sample.value for sample in picture(before + more)}
+    assert all(later[labels] >= value >= 0 for labels, value in earlier.items())
+
+
+@settings(deadline=None, max_examples=100)
+@given(several)
+def test_histograms_are_cumulative_and_complete(done: list[Entry]) -> None:
+    final = [entry for entry in done if entry.final]
+    taken = {sample.labels: sample.value for sample in picture(done)}
+    for where in {(entry.app, entry.model, entry.provider) for entry in final}:
+        app, model, provider = where
+        common = {"app": app, "model": model, "provider": provider}
+        common |= {"org": "acme", "job": "tollway", "instance": "here"}
+
+        def value(suffix: str, common: dict[str, str] = common, **more: str) -> float:
+            labels = {**common, **more, "__name__": f"tollway_request_duration_seconds{suffix}"}
+            return taken[tuple(sorted(labels.items()))]
+
+        mine = [entry for entry in final if (entry.app, entry.model, entry.provider) == where]
+        lasted_us = [entry.ended_us - entry.started_us for entry in mine]
+        for bound in BOUNDS:
+            assert value("_bucket", le=bound) == sum(us <= float(bound) * 1e6 for us in lasted_us)
+        assert value("_bucket", le="+Inf") == value("_count") == len(mine)
+        assert value("_sum") == sum(lasted_us) / 1_000_000
+
+
+@settings(deadline=None, max_examples=100)
+@given(several)
+def test_sums_over_the_kinds_are_the_records_tokens_cost_and_savings(done: list[Entry]) -> None:
+    taken = picture(done)
+    tokens = sum(prompt_tokens(entry.units) + completion_tokens(entry.units) for entry in done)
+    cost = sum(entry.cost.total for entry in done)
+    savings = sum(entry.prompt_savings + entry.completion_savings for entry in done)
+    # Sums of doubles: right to fifteen digits of the largest one.
+    scale = 1e-14 * (1 + sum_of(taken, "tollway_benchmark_cost_usd_total") + cost / 1e9)
+    in_dollars = sum_of(taken, "tollway_cost_usd_total")
+    benchmark = sum_of(taken, "tollway_benchmark_cost_usd_total")
+    assert sum_of(taken, "tollway_tokens_total") == tokens
+    assert math.isclose(in_dollars, cost / 1e9, rel_tol=1e-14)
+    assert abs((benchmark - in_dollars) - savings / 1e9) <= scale
+    assert sum_of(taken, "tollway_requests_total") == sum(entry.final for entry in done)
+
+
+def test_no_calls_make_no_samples() -> None:
+    assert picture([]) == []
+
+
+def test_every_metric_is_explained() -> None:
+    explained = [*NAMES.values(), DURATION]
+    assert {metric.name for metric in explained} | {
+        f"{DURATION.name}_{part}" for part in ("bucket", "sum", "count")
+    } == set(LABELS) | {DURATION.name}
+    assert all(metric.help.endswith(".") for metric in explained)
+
+
+async def test_the_sums_pushed_equal_the_record(stage: Stage) -> None:
+    acme = await stage.tenant()
+    await stage.integrate(acme)
+    await stage.chat(acme, "word " * 3_000)  # long enough for cached tokens
+    await stage.chat(acme, "And this one is streamed.", stream=True)
+    assert (await stage.chat(acme, model="demo/none")).status == 404
+    await stage.settled()
+    record = await stage.record(acme)
+    total = stage.prometheus.total
+    assert record["num_requests"] == total("tollway_requests_total") == 2
+    assert record["total_tokens"] == total("tollway_tokens_total") > 0
+    assert total("tollway_tokens_total", kind="cache_read") > 0
+    cost, benchmark = total("tollway_cost_usd_total"), total("tollway_benchmark_cost_usd_total")
+    assert record["total_tokens_cost"] == round(cost, 9) > 0
+    assert record["total_tokens_cost_savings"] == round(benchmark - cost, 9) > 0
+
+
+async def test_labels_do_not_come_from_what_callers_send(stage: Stage) -> None:
+    acme = await stage.tenant()
+    await stage.integrate(acme)
+    for number in range(5):
+        await stage.chat(acme, user=f"end-user-{number}", metadata={"team": f"team-{number}"})
+        await stage.chat(acme, model=f"demo/made-up-{number}")
+    await stage.settled()
+    requests = [
+        labels for labels in stage.prometheus.series() if ("__name__", "tollway_requests_total") in labels
+    ]
+    assert len(requests) == 1
