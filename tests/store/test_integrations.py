@@ -21,7 +21,6 @@ from tollway.store.integrations import (
     note_delivery,
     put_integration,
     read_rows_after,
-    read_totals,
     remove_integration,
     sealing_context,
     take_turn,
@@ -272,10 +271,28 @@ def test_a_turn_with_another_key_is_refused(database: Database, org: OrgId) -> N
         turn(database, org, vault=Vault([b"x" * 32]))
 
 
-def test_totals_are_the_organisations_own(database: Database, org: OrgId) -> None:
+def test_a_turn_has_the_totals_of_its_own_organisation_only(database: Database, org: OrgId) -> None:
     fold_rows(database, org, 0, 2)
     other = database.write_here(lambda db: make_org(db, "other"))
-    found = database.write_here(lambda db: read_totals(db, org))
+    put(database, org)
+    put(database, other)
+    found = taken(database, org).totals
     requests = {series.label: value for series, value in found.items() if series.metric is Metric.REQUESTS}
     assert requests == {"200": 2}
-    assert database.write_here(lambda db: read_totals(db, other)) == {}
+    assert taken(database, other).totals == {}
+
+
+def test_a_clock_that_was_far_ahead_for_one_turn_stops_no_later_one(database: Database, org: OrgId) -> None:
+    year_us = 365 * 86_400 * S
+    put(database, org)
+    taken(database, org, "wrong", NOON_US + year_us)
+    for pusher in ("right", "wrong"):
+        sampled_ms = taken(database, org, pusher, NOON_US + 60 * S).sampled_ms
+        assert sampled_ms <= NOON_US // 1000 + 61_000
+        taken(database, org, "wrong", NOON_US + year_us)
+
+
+def test_a_clock_set_back_by_minutes_keeps_the_time_rising(database: Database, org: OrgId) -> None:
+    put(database, org)
+    before = taken(database, org).sampled_ms
+    assert taken(database, org, at_us=NOON_US - 300 * S).sampled_ms == before + 1

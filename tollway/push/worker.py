@@ -26,7 +26,6 @@ from tollway.store.integrations import (
     list_destinations,
     note_delivery,
     read_rows_after,
-    read_totals,
     take_turn,
 )
 from tollway.store.usage import StoredEntry
@@ -163,8 +162,7 @@ class Delivery:
 
     async def _push_samples(self, sender: Sender, turn: Turn) -> Verdict:
         """The totals as they are now, in as many requests as they need."""
-        totals = await self._pusher.database.read(read_totals, self._org)
-        picture = samples(totals, org=turn.org_name, instance=self._pusher.instance)
+        picture = samples(turn.totals, org=turn.org_name, instance=self._pusher.instance)
         for batch in remote_write.batches(picture):
             body = remote_write.encode(batch, turn.sampled_ms)
             verdict = await sender.post(body, remote_write.HEADERS)

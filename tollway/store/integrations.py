@@ -5,10 +5,12 @@ Owns the rows, the cursor into the ledger and the election of the one process th
 """
 
 import secrets
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from sqlalchemy import Connection, delete, insert, select, update
 
+from tollway.domain.clock import US_PER_MS, US_PER_S
 from tollway.domain.destination import Destination, DestinationKind
 from tollway.domain.ids import OrgId
 from tollway.domain.series import Metric, Series
@@ -18,6 +20,11 @@ from tollway.store.usage import StoredEntry, read_entries
 from tollway.store.vault import Vault
 
 _EPOCH_BITS = 62  # a BIGINT, with room to rise
+_LONGEST_TURN_US = 2 * 3600 * US_PER_S
+"""Longer than the longest pause between two pushes."""
+
+_FARTHEST_AHEAD_MS = 10 * 60 * 1000
+"""Receivers refuse samples that are farther in the future."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,13 +40,18 @@ class Integration:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Turn:
-    """The right to push to one destination until `until_us`, as long as nobody else took it."""
+    """The right to push to one destination, as long as nobody else took it.
+
+    `totals` are the all-time totals as of `sampled_ms`: read in the transaction that took the turn,
+    so that a later time never bears an earlier total. A log's turn has none.
+    """
 
     destination: Destination
     org_name: str
     epoch: int
     sampled_ms: int
     cursor_seq: int
+    totals: Mapping[Series, int]
 
 
 def find_integrations(db: Connection, org: OrgId) -> dict[str, Integration]:
@@ -104,7 +116,8 @@ def take_turn(
     """Become, or stay, the pusher of this destination; None if another is, or if it is gone.
 
     The sample time rises with every turn, whoever takes it: no two samples of a series bear
-    one time. VaultError if the token does not open.
+    one time. What a process with a clock far ahead left behind is passed over: no receiver takes
+    such times. VaultError if the token does not open.
     """
     where = (integrations.c.org_id == org, integrations.c.kind == kind)
     row = db.execute(
@@ -113,10 +126,15 @@ def take_turn(
         .where(*where)
         .with_for_update(of=integrations)
     ).first()
-    if row is None or (row.pusher not in (None, pusher) and row.pusher_until_us > now_us):
+    if row is None:
+        return None
+    is_others = row.pusher not in (None, pusher)
+    if is_others and now_us < row.pusher_until_us < now_us + _LONGEST_TURN_US:
         return None
     epoch = row.epoch + (row.pusher != pusher)
-    sampled_ms = max(now_us // 1000, row.sampled_ms + 1)
+    sampled_ms = now_us // US_PER_MS
+    if row.sampled_ms < sampled_ms + _FARTHEST_AHEAD_MS:
+        sampled_ms = max(sampled_ms, row.sampled_ms + 1)
     db.execute(
         update(integrations)
         .where(*where)
@@ -130,15 +148,8 @@ def take_turn(
         epoch=epoch,
         sampled_ms=sampled_ms,
         cursor_seq=row.cursor_seq,
+        totals=_read_totals(db, org) if kind == "prom" else {},
     )
-
-
-def read_totals(db: Connection, org: OrgId) -> dict[Series, int]:
-    """The organisation's all-time totals."""
-    rows = db.execute(select(series_totals).where(series_totals.c.org_id == org))
-    return {
-        Series(row.app, row.model, row.provider, Metric(row.metric), row.label): row.value for row in rows
-    }
 
 
 def read_rows_after(db: Connection, org: OrgId, seq: int, limit: int) -> list[StoredEntry]:
@@ -179,3 +190,11 @@ def note_delivery(
 def sealing_context(org: OrgId, kind: DestinationKind, user: str, endpoint: str) -> tuple[str, ...]:
     """What a receiver's token is bound to: it opens for this organisation, user and endpoint only."""
     return (org, kind, user, endpoint)
+
+
+def _read_totals(db: Connection, org: OrgId) -> dict[Series, int]:
+    """The organisation's all-time totals."""
+    rows = db.execute(select(series_totals).where(series_totals.c.org_id == org))
+    return {
+        Series(row.app, row.model, row.provider, Metric(row.metric), row.label): row.value for row in rows
+    }
