@@ -245,7 +245,7 @@ def _database(settings: Settings) -> Database:
 
 def _make_data_dir(settings: Settings) -> None:
     try:
-        Path(settings.data_dir).mkdir(parents=True, exist_ok=True)
+        Path(settings.data_dir).mkdir(0o700, parents=True, exist_ok=True)
     except OSError as error:
         raise SettingsError(f"data_dir: {error}") from None
 

@@ -138,3 +138,9 @@ def test_models_are_a_list_of_what_openai_calls_models() -> None:
     model = {"id": "demo/small", "object": "model", "created": 0, "owned_by": "demo"}
     listed = msgspec.json.decode(models_body([("demo/small", "demo")]))
     assert listed == {"object": "list", "data": [model]}
+
+
+def test_a_model_s_name_has_an_end() -> None:
+    with pytest.raises(BadRequest, match="so long a name") as refused:
+        read_chat(b'{"model": "%s", "messages": []}' % (b"m" * 257))
+    assert refused.value.param == "model"

@@ -230,3 +230,9 @@ def test_what_cannot_be_read_as_a_url_is_not_repeated_as_it_may_hold_a_password(
     with pytest.raises(ValueError, match="not a URL") as refused:
         driver_url("postgresql:user:swordfish@host/name")
     assert "swordfish" not in str(refused.value)
+
+
+@pytest.mark.parametrize("url", ["sqlite://", "sqlite:///:memory:"])
+def test_a_database_in_memory_is_none_since_each_connection_would_have_its_own(url: str) -> None:
+    with pytest.raises(ValueError, match="is a file here"):
+        Database(url)

@@ -76,6 +76,7 @@ async def serving(world: World, listener: socket.socket, started: Callable[[], N
             log_config=None,
             access_log=False,
             server_header=False,
+            proxy_headers=False,  # nothing here depends on the client's address
             backlog=_BACKLOG,
             timeout_keep_alive=_KEEP_ALIVE_S,
             timeout_graceful_shutdown=world.settings.drain_s,

@@ -12,7 +12,7 @@ from typing import Any
 
 import msgspec
 
-from tollway.domain.clock import moment
+from tollway.domain.clock import US_PER_MS, moment
 from tollway.domain.ledger import Entry
 from tollway.domain.money import usd
 from tollway.domain.usage import completion_tokens, prompt_tokens
@@ -79,8 +79,8 @@ def line(row: StoredEntry, org: str) -> bytes:
             "service_tier": entry.service_tier,
             "end_user": entry.end_user,
             "labels": entry.labels,
-            "duration_ms": (entry.ended_us - entry.started_us) / 1000,
-            "first_token_ms": None if entry.first_token_us is None else entry.first_token_us / 1000,
+            "duration_ms": _ms(entry.ended_us - entry.started_us),
+            "first_token_ms": None if entry.first_token_us is None else _ms(entry.first_token_us),
         }
     )
 
@@ -89,6 +89,7 @@ def metadata(entry: Entry) -> dict[str, str]:
     """What tells a request apart without parsing its line; values are strings, as Loki wants."""
     return {
         "request_id": entry.request_id,
+        "app_id": entry.app_id,
         "key_id": entry.key_id,
         "model": entry.model,
         "provider": entry.provider,
@@ -96,6 +97,8 @@ def metadata(entry: Entry) -> dict[str, str]:
         "prompt_tokens": str(prompt_tokens(entry.units)),
         "completion_tokens": str(completion_tokens(entry.units)),
         "cost_usd": usd(entry.cost.total),
+        "savings_usd": usd(entry.prompt_savings + entry.completion_savings),
+        "duration_ms": f"{_ms(entry.ended_us - entry.started_us):g}",
     }
 
 
@@ -105,3 +108,7 @@ def _level(entry: Entry) -> str:
 
 def _money(nano: int) -> msgspec.Raw:
     return msgspec.Raw(usd(nano).encode())
+
+
+def _ms(us: int) -> float:
+    return us / US_PER_MS
