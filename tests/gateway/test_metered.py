@@ -216,3 +216,30 @@ class TestEnds:
 
 async def no_body() -> bytes:
     return b""
+
+
+async def test_a_row_and_its_log_line_keep_what_the_caller_says_it_is_for(stage: Stage) -> None:
+    acme = await stage.tenant()
+    await stage.integrate(acme)
+    body = {"model": CHEAP_MODEL, "messages": [{"role": "user", "content": "Hello!"}], "user": "Customer-7"}
+    labels = {"Tollway-Labels": '{"Team": "Search", "beta": true}'}
+    path = "/v1/chat/completions"
+    reply = await stage.request("POST", path, token=acme.app_key, body=body, headers=labels)
+    assert reply.status == 200
+    entry = await only_entry(stage, acme)
+    assert (entry.end_user, entry.labels) == ("Customer-7", {"team": "search", "beta": "true"})
+    assert stage.vendor.requests[-1]["user"] == "Customer-7"
+    await stage.settled()
+    (line,) = stage.loki.lines(org="acme")
+    assert '"labels":{"team":"search","beta":"true"}' in line.text
+
+
+async def test_labels_that_cannot_be_kept_are_refused_before_the_vendor_is_called(stage: Stage) -> None:
+    acme = await stage.tenant()
+    body = {"model": CHEAP_MODEL, "messages": []}
+    labels = {"Tollway-Labels": "team=search"}
+    path = "/v1/chat/completions"
+    reply = await stage.request("POST", path, token=acme.app_key, body=body, headers=labels)
+    assert (reply.status, reply.json["error"]["param"]) == (400, "Tollway-Labels")
+    assert stage.vendor.requests == []
+    assert not stage.world.journal.open

@@ -28,13 +28,14 @@ class Stream(Protocol):
 class Call:
     """One request. `token` is the bearer token, if any; `received_us` when its head had arrived.
 
-    `read_body` is asked only once the caller is known: a stranger's body is not read. It raises
-    TooLarge or BadRequest.
+    `labels` is the Tollway-Labels header as it came. `read_body` is asked only once the caller is
+    known: a stranger's body is not read. It raises TooLarge or BadRequest.
     """
 
     request_id: RequestId
     received_us: int
     token: str | None
+    labels: bytes | None = None
     read_body: Callable[[], Awaitable[bytes]]
 
 

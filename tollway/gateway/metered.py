@@ -13,6 +13,7 @@ from typing import Self
 from tollway.domain.caller import Caller
 from tollway.domain.clock import Clock
 from tollway.domain.errors import ModelNotFound, NotPriced, TollwayError
+from tollway.domain.labels import parse_labels
 from tollway.domain.ledger import NOTHING, Entry, Outcome, Start
 from tollway.domain.price import Cost, cost_of
 from tollway.domain.usage import Usage
@@ -36,12 +37,17 @@ class Meter:
 
 
 class Tally:
-    """One attempt, from its start to its one end. MeteringUnavailable if it cannot be recorded."""
+    """One attempt, from its start to its one end.
+
+    BadRequest for labels that cannot be kept, MeteringUnavailable if the call cannot be recorded.
+    """
 
     def __init__(self, meter: Meter, call: Call, caller: Caller, route: Route, asked: Chat) -> None:
         self._meter = meter
         self._caller = caller
         self._route = route
+        self._end_user = asked.end_user
+        self._labels = parse_labels(call.labels)
         self._prompt_bytes = asked.prompt_bytes
         self._text_bytes = 0
         self._usage: Usage | None = None
@@ -127,6 +133,8 @@ class Tally:
             model=start.model,
             service_tier=self._service_tier,
             streamed=start.streamed,
+            end_user=self._end_user,
+            labels=self._labels,
             units=dict(usage),
             cost=cost,
             vendor_cost=cost,

@@ -11,6 +11,7 @@ from typing import Any
 import msgspec
 
 from tollway.domain.errors import BadRequest, TollwayError
+from tollway.domain.labels import end_user
 from tollway.gateway.call import Header, Reply
 
 JSON_TYPE: Header = (b"content-type", b"application/json")
@@ -34,6 +35,7 @@ class Chat:
     model: str
     stream: bool
     wants_usage: bool
+    end_user: str | None
     prompt_bytes: int
 
 
@@ -60,6 +62,7 @@ def read_chat(body: bytes) -> Chat:
         model=model,
         stream=stream,
         wants_usage=bool(include_usage),
+        end_user=end_user(_field(fields, "user", str | None)),
         prompt_bytes=len(bytes(fields["messages"])),
     )
 

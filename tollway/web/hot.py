@@ -9,9 +9,10 @@ import asyncio
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
 
+from tollway.domain import labels
 from tollway.domain.errors import BadRequest, TollwayError, TooLarge
 from tollway.domain.ids import RequestId, new_id
-from tollway.gateway.call import Call, Reply, Stream
+from tollway.gateway.call import Call, Header, Reply, Stream
 from tollway.gateway.wire import error_reply
 from tollway.world import World
 
@@ -21,6 +22,7 @@ Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 Handler = Callable[[Call], Awaitable[Reply]]
 
 _BEARER = b"bearer "
+_LABELS = labels.HEADER.lower().encode()
 
 
 async def serve(handler: Handler, world: World, scope: Scope, receive: Receive, send: Send) -> None:
@@ -32,8 +34,13 @@ async def serve(handler: Handler, world: World, scope: Scope, receive: Receive, 
     async def read_body() -> bytes:
         return await _read(scope, receive, limits.request_max_bytes, limits.client_idle_s)
 
+    headers: list[Header] = scope["headers"]
     call = Call(
-        request_id=request_id, received_us=now_us, token=_bearer(scope["headers"]), read_body=read_body
+        request_id=request_id,
+        received_us=now_us,
+        token=_bearer(headers),
+        labels=_header(headers, _LABELS),
+        read_body=read_body,
     )
     try:
         reply = await handler(call)
@@ -87,9 +94,9 @@ class _Client:
 
 async def _read(scope: Scope, receive: Receive, max_bytes: int, idle_s: float) -> bytes:
     """The whole body. TooLarge as soon as that is known; BadRequest if it does not come."""
-    for name, value in scope["headers"]:
-        if name == b"content-length" and value.isdigit() and int(value) > max_bytes:
-            raise TooLarge(f"the body is larger than {max_bytes} bytes")
+    length = _header(scope["headers"], b"content-length")
+    if length is not None and length.isdigit() and int(length) > max_bytes:
+        raise TooLarge(f"the body is larger than {max_bytes} bytes")
     parts = []
     size = 0
     while True:
@@ -109,8 +116,16 @@ async def _read(scope: Scope, receive: Receive, max_bytes: int, idle_s: float) -
             return b"".join(parts)
 
 
-def _bearer(headers: list[tuple[bytes, bytes]]) -> str | None:
+def _bearer(headers: list[Header]) -> str | None:
+    value = _header(headers, b"authorization")
+    if value is None or value[: len(_BEARER)].lower() != _BEARER:
+        return None
+    return value[len(_BEARER) :].strip().decode("latin-1")
+
+
+def _header(headers: list[Header], wanted: bytes) -> bytes | None:
+    """The first header of this lower-case name."""
     for name, value in headers:
-        if name == b"authorization" and value[: len(_BEARER)].lower() == _BEARER:
-            return value[len(_BEARER) :].strip().decode("latin-1")
+        if name == wanted:
+            return value
     return None
