@@ -284,12 +284,15 @@ def test_a_provider_s_mistake_is_named_with_its_provider(load_from: Load, text: 
         (PROVIDER + MODEL.replace('"0.60"', "1"), "models[0].price.output: Expected `str`, got `int`"),
         (PROVIDER + MODEL.replace('"0.15"', '"free"'), "models[0].price.input: 'free' is not a decimal"),
         (PROVIDER + MODEL.replace('"0.15"', '"NaN"'), "models[0].price.input: 'NaN' is not a decimal"),
-        (PROVIDER + MODEL.replace('"0.60"', '"-0.60"'), "models[0].price.output: a price is not negative"),
+        (
+            PROVIDER + MODEL.replace('"0.60"', '"-0.60"'),
+            "models[0].price.output: a price is between $0 and $100,000",
+        ),
         (PROVIDER + MODEL.replace("0.60", "0.0000000001"), "models[0].price.output: '0.0000000001' has more"),
         (PROVIDER + MODEL.replace("input", "cached_input"), "models[0].price: Object missing required field"),
         (
             PROVIDER + MODEL.replace("{ ", "{ cached_input = '-1', "),
-            "models[0].price.cached_input: a price is not negative",
+            "models[0].price.cached_input: a price is between $0 and $100,000",
         ),
         (PROVIDER + MODEL.replace("{ ", "{ inptu = '1', "), "models[0].price: Object contains unknown field"),
         (PROVIDER + MODEL + MODEL.replace("fast", "b").replace('"0.15"', "1"), "models[1].price.input: "),

@@ -27,6 +27,8 @@ DEFAULT_CONFIG = "tollway.toml"
 
 _PROVIDER_NAME = re.compile(r"[a-z0-9]+([._-][a-z0-9]+)*")
 _MIN_OPERATOR_TOKEN_CHARS = 16
+_MAX_PRICE = parse_usd("100000")
+"""Beyond, sums of a ledger would leave 64 bits."""
 
 T = TypeVar("T")
 
@@ -341,8 +343,8 @@ def _check_provider(name: str, provider: ProviderSettings) -> None:
 
 def _check_price(where: str, text: str | None) -> None:
     try:
-        if text is not None and parse_usd(text) < 0:
-            raise ValueError("a price is not negative")
+        if text is not None and not 0 <= parse_usd(text) <= _MAX_PRICE:
+            raise ValueError("a price is between $0 and $100,000 per million tokens")
     except ValueError as error:
         raise SettingsError(f"{where}: {error}") from None
 

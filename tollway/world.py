@@ -87,7 +87,10 @@ async def open_world(
         vault = Vault(_secret_keys(settings))
         database = _database(settings)
         stack.callback(database.close)
-        await asyncio.to_thread(migrate, database, clock.now_us())
+        try:
+            await asyncio.to_thread(migrate, database, clock.now_us())
+        except ValueError as error:
+            raise SettingsError(f"database_url: {error}") from None
         deployment = await database.write(identify, clock.now_us())
         vendors = {
             name: await stack.enter_async_context(_connection(settings, name)) for name in settings.providers

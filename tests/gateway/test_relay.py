@@ -311,4 +311,4 @@ class TestPatience:
             stage.vendor.scripted.append(script)
             reply = await stage.chat(acme, stream=streamed)
             told = events(reply.body)[-1] if streamed else reply.json
-            assert told["error"]["code"] == "vendor_error"
+            assert told["error"]["code"] == "vendor_answer_cut_off"

@@ -7,6 +7,7 @@ Owns the listening socket, signals and what is printed at the start; does not ow
 import asyncio
 import contextlib
 import logging
+import os
 import secrets
 import signal
 import socket
@@ -22,7 +23,9 @@ from tollway.demo.offer import with_demo
 from tollway.demo.vendor import DemoVendor
 from tollway.domain.errors import StoreUnavailable
 from tollway.settings import Settings
+from tollway.store.database import has_running_threads
 from tollway.web.app import App
+from tollway.web.protocol import bounded
 from tollway.world import World, open_world
 
 _KEEP_ALIVE_S = 75
@@ -41,14 +44,19 @@ def run_server(settings: Settings) -> int:
     except OSError as error:
         print(f"tollway: cannot listen on {settings.host}:{settings.port}: {error}", file=sys.stderr)
         return 1
+    code = 0
     try:
         uvloop.run(_serve(settings, listener))
     except StoreUnavailable as error:
         print(f"tollway: database_url: {error}", file=sys.stderr)
-        return 1
+        code = 1
     finally:
         listener.close()
-    return 0
+    if has_running_threads():
+        logging.getLogger(__name__).error("the database answers no more: leaving without it")
+        logging.shutdown()
+        os._exit(1)  # Python itself would wait for the threads for ever
+    return code
 
 
 def listen(host: str, port: int) -> socket.socket:
@@ -70,7 +78,7 @@ async def serving(world: World, listener: socket.socket, started: Callable[[], N
     server = _Server(
         uvicorn.Config(
             App(world),
-            http="httptools",
+            http=bounded(world.settings.client_idle_s),
             ws="none",
             lifespan="off",
             log_config=None,

@@ -16,7 +16,9 @@
     │   └── MeteringUnavailable 503  no room to record the call
     └── VendorError             502  the vendor answered wrongly, or refused our credentials
         ├── VendorUnreachable   502
-        └── VendorTimeout       504
+        ├── VendorTimeout       504
+        └── VendorCutOff        502  its answer passed a bound of ours, though it is charged
+            └── VendorLate      504
 
 Owns what went wrong, its status and whether trying again can help; does not own its JSON.
 """
@@ -38,6 +40,11 @@ class TollwayError(Exception):
         self.param = param
         if code:
             self.code = code
+
+    @property
+    def told(self) -> str:
+        """What callers are told; `str()` may hold more, for the operator's log."""
+        return str(self)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -127,6 +134,11 @@ class StoreRefused(TollwayError):
 
     code = "store_refused"
 
+    @property
+    def told(self) -> str:
+        """Not what the database said."""
+        return "this cannot be stored"
+
 
 class Unavailable(TollwayError):
     """Not now; the same request may succeed later."""
@@ -140,6 +152,11 @@ class StoreUnavailable(Unavailable):
     """The database does not answer."""
 
     code = "store_unavailable"
+
+    @property
+    def told(self) -> str:
+        """Not where the database is."""
+        return "the database is not available; try again shortly"
 
 
 class MeteringUnavailable(Unavailable):
@@ -168,3 +185,16 @@ class VendorTimeout(VendorError):
 
     status = 504
     code = "vendor_timeout"
+
+
+class VendorCutOff(VendorError):
+    """The vendor's answer passed a bound of ours, in size or time; the vendor charges for it all the same."""
+
+    code = "vendor_answer_cut_off"
+
+
+class VendorLate(VendorCutOff):
+    """The answer took longer than is waited for."""
+
+    status = 504
+    code = "vendor_late"

@@ -102,9 +102,9 @@ class Tally:
         """End: the answer failed. It costs what the vendor reported, else nothing."""
         return self._end(Outcome.FAILED, status, code)
 
-    def given_up(self) -> Entry:
-        """End: nobody waits for the rest of the answer; what was delivered is estimated."""
-        return self._end(Outcome.ESTIMATED, CLIENT_GONE, "client_gone")
+    def given_up(self, status: int = CLIENT_GONE, code: str = "client_gone") -> Entry:
+        """End: we read no further, for nobody waits or a bound is passed; what came is estimated."""
+        return self._end(Outcome.ESTIMATED, status, code)
 
     def _end(self, outcome: Outcome, status: int, code: str | None) -> Entry:
         self.is_open = False

@@ -7,7 +7,7 @@ Owns what of an answer is passed on, hidden or replaced; does not own the dialec
 from collections.abc import Mapping
 from typing import Self
 
-from tollway.domain.errors import VendorError
+from tollway.domain.errors import VendorCutOff, VendorError
 from tollway.domain.ledger import Entry
 from tollway.domain.money import usd
 from tollway.gateway.call import Header, Reply
@@ -17,6 +17,7 @@ from tollway.providers import openai
 from tollway.providers.connection import VendorAnswer
 from tollway.providers.sse import EventSplitter, data_of
 
+_OK = 200
 _OUR_CREDENTIALS_REFUSED = frozenset({401, 403, 407})
 _EVENT_END = b"\n\n"
 _PASSED_HEADERS = ("retry-after", "retry-after-ms")
@@ -24,7 +25,7 @@ _PASSED_HEADERS = ("retry-after", "retry-after-ms")
 
 async def relay(answer: VendorAnswer, tally: Tally, *, wants_usage: bool) -> Reply:
     """Our reply to the client. VendorError if the vendor's cannot be passed on."""
-    if not 200 <= answer.status < 300:
+    if answer.status != _OK:
         return await _refused(answer, tally)
     if _is_stream(answer.headers):
         body = StreamedAnswer(answer, tally, wants_usage=wants_usage)
@@ -37,7 +38,7 @@ async def relay(answer: VendorAnswer, tally: Tally, *, wants_usage: bool) -> Rep
     if not reading.is_readable:
         raise VendorError("the vendor's answer is not JSON", code="vendor_answer_unreadable")
     if reading.is_error:
-        return _failed(data, reading, tally)
+        return _failed(answer.without_key(data), reading, tally)
     tally.count(reading.usage, reading.service_tier, reading.text_bytes)
     entry = tally.answered(answer.status)
     return Reply(status=answer.status, headers=(JSON_TYPE, *_money_headers(entry)), body=data)
@@ -55,14 +56,16 @@ async def _refused(answer: VendorAnswer, tally: Tally) -> Reply:
             code="vendor_credentials_refused",
         )
     reading = openai.read(data)
-    if answer.status < 400 or not (reading.is_readable and reading.is_error):
+    if not 400 <= answer.status < 600 or not (reading.is_readable and reading.is_error):
         raise VendorError(f"the vendor answered {answer.status} without an explanation")
     passed = [
-        (name.encode(), answer.headers[name].encode()) for name in _PASSED_HEADERS if name in answer.headers
+        (name.encode(), value.encode())
+        for name in _PASSED_HEADERS
+        if (value := answer.headers.get(name, "")).isascii() and value.isprintable() and value
     ]
     tally.count(reading.usage, reading.service_tier, 0)
     tally.failed(answer.status, "vendor_refused")
-    return Reply(status=answer.status, headers=(JSON_TYPE, *passed), body=data)
+    return Reply(status=answer.status, headers=(JSON_TYPE, *passed), body=answer.without_key(data))
 
 
 def _failed(data: bytes, reading: openai.Reading, tally: Tally) -> Reply:
@@ -95,6 +98,9 @@ class StreamedAnswer:
         while self._tally.is_open:
             try:
                 part = await self._next_part()
+            except VendorCutOff as error:
+                self._tally.given_up(error.status, error.code)
+                return error_event(error)
             except VendorError as error:
                 self._tally.failed(error.status, error.code)
                 return error_event(error)
@@ -122,7 +128,7 @@ class StreamedAnswer:
             self._is_finished |= reading.is_finished
             self._is_error |= reading.is_error
             if self._wants_usage or not reading.is_usage_only:
-                shown.append(event)
+                shown.append(self._answer.without_key(event) if reading.is_error else event)
             if reading is openai.DONE:
                 self._settle()
                 break

@@ -69,7 +69,7 @@ def read_chat(body: bytes) -> Chat:
 
 def error_body(error: TollwayError) -> bytes:
     """The error in OpenAI's shape."""
-    shape = {"message": str(error), "type": error.type, "param": error.param, "code": error.code}
+    shape = {"message": error.told, "type": error.type, "param": error.param, "code": error.code}
     return msgspec.json.encode({"error": shape})
 
 

@@ -10,8 +10,8 @@ from typing import Self
 
 import aiohttp
 
-from tollway.domain.errors import VendorError, VendorTimeout, VendorUnreachable
-from tollway.domain.token import Secret
+from tollway.domain.errors import VendorCutOff, VendorLate, VendorTimeout, VendorUnreachable
+from tollway.domain.token import MASK, Secret
 
 _KEEP_ALIVE_S = 15.0
 """Shorter than any vendor's own: a POST that meets a connection being closed is not repeatable."""
@@ -23,12 +23,15 @@ _AT_ONCE_BYTES = 512 * 1024
 class VendorAnswer:
     """An answer whose head has arrived. Read it whole, or chunk by chunk; then close it."""
 
-    def __init__(self, vendor: str, response: aiohttp.ClientResponse, max_bytes: int) -> None:
+    def __init__(
+        self, vendor: str, response: aiohttp.ClientResponse, max_bytes: int, api_key: Secret | None
+    ) -> None:
         self.status = response.status
         self.headers = response.headers
         self._vendor = vendor
         self._response = response
         self._left_bytes = max_bytes
+        self._api_key = api_key
 
     async def read(self) -> bytes:
         """The whole body; VendorError if it is too large, breaks off or comes too slowly."""
@@ -41,14 +44,22 @@ class VendorAnswer:
         """The next bytes; empty at the end. VendorError as in `read`."""
         try:
             chunk = await self._response.content.readany()
-        except TimeoutError:
+        except aiohttp.SocketTimeoutError:
             raise VendorTimeout(f"{self._vendor} stopped answering") from None
+        except TimeoutError:
+            raise VendorLate(f"the answer of {self._vendor} took longer than is waited for here") from None
         except aiohttp.ClientError as error:
             raise VendorUnreachable(f"{self._vendor} broke off its answer: {_said(error)}") from None
         self._left_bytes -= len(chunk)
         if self._left_bytes < 0:
-            raise VendorError(f"the answer of {self._vendor} is larger than is accepted here")
+            raise VendorCutOff(f"the answer of {self._vendor} is larger than is accepted here")
         return chunk
+
+    def without_key(self, data: bytes) -> bytes:
+        """`data` as it may be passed on: a vendor that repeats our key must not tell it to tenants."""
+        if self._api_key is None:
+            return data
+        return data.replace(self._api_key.reveal().encode(), MASK.encode())
 
     def close(self) -> None:
         """Done with it: the connection is used again if the body was read to its end."""
@@ -77,6 +88,7 @@ class VendorConnection:
         self._max_bytes = max_bytes
         self._timeout = aiohttp.ClientTimeout(total=total_s, sock_connect=connect_s, sock_read=idle_s)
         self._headers = {"Content-Type": "application/json", "Accept-Encoding": "identity"}
+        self._api_key = api_key
         if api_key:
             self._headers["Authorization"] = f"Bearer {api_key.reveal()}"
 
@@ -109,7 +121,7 @@ class VendorConnection:
             ) from None
         except aiohttp.ClientError as error:
             raise VendorUnreachable(f"{self._vendor} cannot be reached: {_said(error)}") from None
-        return VendorAnswer(self._vendor, response, self._max_bytes)
+        return VendorAnswer(self._vendor, response, self._max_bytes, self._api_key)
 
 
 def _said(error: aiohttp.ClientError) -> str:

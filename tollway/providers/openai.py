@@ -24,21 +24,24 @@ _ABSENT = msgspec.Raw()
 _NOTHING = (b"", b"null")
 
 
-_Count = Annotated[int, msgspec.Meta(le=10**12)] | None
-"""More than that no call has; a number that no ledger could hold is no report."""
+_Count = Annotated[int, msgspec.Meta(ge=0, le=10**9)] | None
+"""A number that no call can have, or no ledger can sum up, is no report."""
+
+_Part = Annotated[int, msgspec.Meta(le=10**9)] | None
+"""The same of a detail, where some say -1 for what they do not know."""
 
 _Tier = Annotated[str, msgspec.Meta(pattern=r"\A[A-Za-z0-9._-]{1,64}\Z")] | None
 
 
 class _PromptDetails(msgspec.Struct):
-    cached_tokens: _Count = None
-    cache_write_tokens: _Count = None
-    audio_tokens: _Count = None
+    cached_tokens: _Part = None
+    cache_write_tokens: _Part = None
+    audio_tokens: _Part = None
 
 
 class _CompletionDetails(msgspec.Struct):
-    reasoning_tokens: _Count = None
-    audio_tokens: _Count = None
+    reasoning_tokens: _Part = None
+    audio_tokens: _Part = None
 
 
 class _Usage(msgspec.Struct):

@@ -6,6 +6,9 @@ what their failures are called; does not own a single table.
 """
 
 import asyncio
+import itertools
+import threading
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import contextmanager
@@ -27,6 +30,10 @@ DEADLINE_S = 30.0
 """Longest wait for one transaction; its thread may still finish it afterwards."""
 
 _THREADS = 8
+_THREAD_NAME = "tollway-sql"
+_NUMBERS = itertools.count()
+_CLOSE_S = 5.0
+_CLOSE_POLL_S = 0.005
 _BUSY_TIMEOUT_S = 5.0
 _TRIES = 3
 _TRY_AGAIN_STATES = frozenset({"40001", "40P01"})  # serialisation failure, deadlock
@@ -43,19 +50,20 @@ class Database:
 
     def __init__(self, url: str) -> None:
         parsed = driver_url(url)
+        self._name = f"{_THREAD_NAME}-{next(_NUMBERS)}-"
         self.dialect = parsed.get_backend_name()
         if self.dialect == "sqlite":
             self._engine = _sqlite(parsed)
             self._reader = self._engine
             # One writer per process: SQLite has one at a time, and its busy wait is unfair.
-            self._write_threads: Executor = ThreadPoolExecutor(1, "tollway-write")
-            self._read_threads: Executor = ThreadPoolExecutor(_THREADS, "tollway-read")
+            self._write_threads: Executor = ThreadPoolExecutor(1, self._name)
+            self._read_threads: Executor = ThreadPoolExecutor(_THREADS, self._name)
         else:
             self._engine = _postgresql(parsed)
             self._reader = self._engine.execution_options(
                 isolation_level="REPEATABLE READ", postgresql_readonly=True
             )
-            self._write_threads = self._read_threads = ThreadPoolExecutor(_THREADS, "tollway-sql")
+            self._write_threads = self._read_threads = ThreadPoolExecutor(_THREADS, self._name)
 
     async def read(
         self, work: Callable[Concatenate[Connection, P], T], *args: P.args, **kwargs: P.kwargs
@@ -97,10 +105,18 @@ class Database:
             raise StoreUnavailable(f"the database did not answer within {DEADLINE_S:g} s") from None
 
     def close(self) -> None:
-        """Wait for what runs, then close every connection."""
-        self._write_threads.shutdown()
-        self._read_threads.shutdown()
+        """Wait a while for what runs, then close every connection that is free."""
+        for threads in (self._write_threads, self._read_threads):
+            threads.shutdown(wait=False, cancel_futures=True)
+        given_up = time.monotonic() + _CLOSE_S
+        while has_running_threads(self._name) and time.monotonic() < given_up:
+            time.sleep(_CLOSE_POLL_S)
         self._engine.dispose()
+
+
+def has_running_threads(name: str = _THREAD_NAME) -> bool:
+    """Whether threads of any database, or of the named one, are still there; idle ones end at its close."""
+    return any(thread.name.startswith(name) for thread in threading.enumerate())
 
 
 def driver_url(url: str) -> URL:
@@ -155,6 +171,11 @@ def _postgresql(url: URL) -> Engine:
         json_deserializer=msgspec.json.decode,
         connect_args={
             "connect_timeout": 5,
+            # A machine that is gone says nothing: without these it would be waited for for hours.
+            "keepalives_idle": 30,
+            "keepalives_interval": 10,
+            "keepalives_count": 3,
+            "tcp_user_timeout": 30_000,
             "application_name": "tollway",
             "prepare_threshold": None,  # a pooler in transaction mode loses prepared statements
         },
@@ -175,18 +196,18 @@ def _named() -> Iterator[None]:
     try:
         yield
     except (OperationalError, InterfaceError, PoolTimeoutError) as error:
-        said = f"the database is not available: {_said(error)}"
+        what = f"the database is not available: {said(error)}"
         if (
             getattr(getattr(error, "orig", None), "sqlstate", None) in _TRY_AGAIN_STATES
-            or "database is locked" in said
+            or "database is locked" in what
         ):
-            raise _TryAgain(said) from error
-        raise StoreUnavailable(said) from error
+            raise _TryAgain(what) from error
+        raise StoreUnavailable(what) from error
     except (DataError, IntegrityError, OverflowError, UnicodeEncodeError) as error:
-        raise StoreRefused(f"the database cannot hold this: {_said(error)}") from error
+        raise StoreRefused(f"the database cannot hold this: {said(error)}") from error
 
 
-def _said(error: Exception) -> str:
+def said(error: Exception) -> str:
     """The driver's first line; never the statement's values."""
     cause = getattr(error, "orig", None) or error
     return str(cause).strip().partition("\n")[0]

@@ -8,14 +8,21 @@ from pathlib import Path
 from alembic import command
 from alembic.config import Config
 from sqlalchemy import Connection
+from sqlalchemy.exc import DBAPIError
 
-from tollway.store.database import Database, all_orgs
+from tollway.store.database import Database, all_orgs, said
 from tollway.store.partitions import ensure_partitions, lock_schema
 
 
 def migrate(database: Database, now_us: int) -> None:
-    """Apply what is missing, and make the ledger's next partitions."""
-    database.write_here(upgrade)
+    """Apply what is missing, and make the ledger's next partitions.
+
+    StoreUnavailable; ValueError for a URL or a file that is no database of ours.
+    """
+    try:
+        database.write_here(upgrade)
+    except DBAPIError as error:
+        raise ValueError(said(error)) from None
     database.write_here(lambda db: ensure_partitions(db, now_us))
 
 

@@ -46,4 +46,4 @@ def detail(error: TollwayError) -> Any:  # noqa: ANN401 - a sentence, or a list 
     """What stands under `detail`: a list of faults for 422, else a sentence."""
     if isinstance(error, Invalid):
         return [{"loc": list(fault.loc), "msg": fault.msg, "type": fault.type} for fault in error.faults]
-    return str(error)
+    return error.told

@@ -23,7 +23,7 @@ async def readyz(world: TheWorld) -> JSONResponse:
     try:
         await world.database.read(operator_token_hash)
     except StoreUnavailable as error:
-        checks["database"] = str(error)
+        checks["database"] = error.told
     ready = all(state == "ok" for state in checks.values())
     return JSONResponse(
         {"status": "ready" if ready else "not ready", "checks": checks}, 200 if ready else 503

@@ -1,0 +1,24 @@
+"""A database that says nothing any more must not keep a server from stopping."""
+
+from pathlib import Path
+
+import psycopg
+
+from tests.cli.processes import follow, served
+from tests.world.databases import PostgresDatabases
+
+
+async def test_a_stop_leaves_a_silent_database_and_says_what_is_lost(
+    tmp_path: Path, postgres_databases: PostgresDatabases
+) -> None:
+    url = postgres_databases.fresh(tmp_path)
+    with psycopg.connect(url) as holder:
+        async with served(tmp_path, database_url=url, drain_s="1") as server:
+            ask, _show = server.curls()
+            # Whoever waits for this lock waits as for a machine that is gone.
+            holder.execute("LOCK TABLE org_totals")
+            await follow(ask)
+    assert server.exit_code == 1
+    assert "lost at the stop: 1 metered calls (no database for 1 s)" in server.log
+    assert "the database answers no more: leaving without it" in server.log
+    postgres_databases.drop(url)
