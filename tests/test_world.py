@@ -293,3 +293,12 @@ async def test_a_database_that_is_away_at_the_start_is_unavailable(
     with pytest.raises(StoreUnavailable):
         async with open_world(away, clock=TurningClock()):
             pass
+
+
+async def test_a_file_that_is_no_database_is_named_as_such(tmp_path: Path) -> None:
+    path = tmp_path / "holiday.jpg"
+    path.write_bytes(b"not a database, but long enough to be looked at" * 100)
+    settings = Settings(data_dir=str(tmp_path / "data"), database_url=f"sqlite:///{path}")
+    with pytest.raises(SettingsError, match="database_url: file is not a database"):
+        async with open_world(settings):
+            raise AssertionError("unreachable")

@@ -6,7 +6,16 @@ from collections.abc import Iterator
 import pytest
 
 from tollway.domain import errors
-from tollway.domain.errors import Fault, Invalid, ModelNotFound, NotPriced, TollwayError, VendorError
+from tollway.domain.errors import (
+    Fault,
+    Invalid,
+    ModelNotFound,
+    NotPriced,
+    StoreRefused,
+    StoreUnavailable,
+    TollwayError,
+    VendorError,
+)
 
 
 def tree(kind: type[TollwayError]) -> Iterator[type[TollwayError]]:
@@ -67,3 +76,11 @@ def test_an_invalid_request_tells_every_fault_and_its_place() -> None:
 def test_what_was_refused_for_the_model_can_be_told_apart_by_its_status() -> None:
     assert (ModelNotFound.status, NotPriced.status, VendorError.status) == (404, 402, 502)
     assert NotPriced.code == "model_not_priced"
+
+
+def test_callers_are_not_told_what_the_database_said() -> None:
+    said = "connection to server at 192.0.2.7 failed"
+    for error in (StoreUnavailable(said), StoreRefused(said)):
+        assert str(error) == said
+        assert "192.0.2.7" not in error.told
+    assert TollwayError("no").told == "no"
