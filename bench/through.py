@@ -37,7 +37,7 @@ price = {{ input = "0.40", output = "1.60" }}
 @contextmanager
 def running(*command: str, env: dict[str, str] | None = None) -> Iterator[subprocess.Popen[str]]:
     """A process of ours, ended by its id."""
-    process = subprocess.Popen([sys.executable, *command], stdout=subprocess.PIPE, text=True, env=env)  # noqa: S603
+    process = subprocess.Popen([sys.executable, *command], stdout=subprocess.PIPE, text=True, env=env)  # noqa: S603 - our own command
     try:
         yield process
     finally:

@@ -272,7 +272,7 @@ def _named_in(values: Mapping[str, Any]) -> set[str]:
     return {str(table.get("api_key_env")) for table in tables if isinstance(table, dict)}
 
 
-def _api_key(name: str, table: Any, environment: Mapping[str, str]) -> Secret | None:  # noqa: ANN401
+def _api_key(name: str, table: Any, environment: Mapping[str, str]) -> Secret | None:  # noqa: ANN401 - as above
     if not isinstance(table, dict):
         return None
     if "api_key" in table:

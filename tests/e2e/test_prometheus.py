@@ -40,7 +40,7 @@ class Gateway:
     app_key: str
     log: Path
 
-    async def ask(self, method: str, path: str, token: str, body: object = None) -> Any:  # noqa: ANN401
+    async def ask(self, method: str, path: str, token: str, body: object = None) -> Any:  # noqa: ANN401 - any JSON
         """The JSON of an answer that is a success."""
         headers = {"Authorization": f"Bearer {token}"}
         async with self.client.request(method, path, json=body, headers=headers) as answer:

@@ -16,10 +16,10 @@ from tollway.store.schema import integrations
 from tollway.store.usage import fold, register_journal
 
 
-async def integration_of(database: Database, tenant: Tenant, kind: DestinationKind) -> Any:  # noqa: ANN401
+async def integration_of(database: Database, tenant: Tenant, kind: DestinationKind) -> Any:  # noqa: ANN401 - a row
     """The tenant's stored receiver: every column; None without one."""
 
-    def read(db: Connection) -> Any:  # noqa: ANN401
+    def read(db: Connection) -> Any:  # noqa: ANN401 - a row
         where = (integrations.c.org_id == tenant.org_id, integrations.c.kind == kind)
         return db.execute(select(integrations).where(*where)).first()
 
@@ -38,7 +38,7 @@ async def change_integration(
     await database.write(write)
 
 
-def plain_entry(tenant: Tenant, ended_us: int, **fields: Any) -> Entry:  # noqa: ANN401
+def plain_entry(tenant: Tenant, ended_us: int, **fields: Any) -> Entry:  # noqa: ANN401 - columns by name
     """An entry of the tenant's app: ten tokens in, five out."""
     cost = cost_of_units({Unit.INPUT: 100, Unit.OUTPUT: 200})
     values: dict[str, Any] = {

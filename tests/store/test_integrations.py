@@ -20,13 +20,12 @@ from tollway.store.integrations import (
     list_destinations,
     note_delivery,
     put_integration,
-    read_rows_after,
     remove_integration,
     sealing_context,
     take_turn,
 )
 from tollway.store.schema import integrations
-from tollway.store.usage import fold
+from tollway.store.usage import fold, read_entries
 from tollway.store.vault import Vault, VaultError
 
 VAULT = Vault([b"k" * 32])
@@ -50,7 +49,7 @@ def integration(org: OrgId, kind: DestinationKind = "prom", endpoint: str = URL)
     )
 
 
-def put(database: Database, org: OrgId, at_us: int = NOON_US, **changes: Any) -> None:  # noqa: ANN401
+def put(database: Database, org: OrgId, at_us: int = NOON_US, **changes: Any) -> None:  # noqa: ANN401 - columns by name
     database.write_here(lambda db: put_integration(db, org, integration(org, **changes), at_us))
 
 
@@ -72,7 +71,7 @@ def taken(database: Database, org: OrgId, pusher: str = "one", at_us: int = NOON
     return found
 
 
-def note(database: Database, org: OrgId, epoch: int, **said: Any) -> bool:  # noqa: ANN401
+def note(database: Database, org: OrgId, epoch: int, **said: Any) -> bool:  # noqa: ANN401 - columns by name
     said = {"now_us": NOON_US, "until_us": NOON_US + 10 * S, **said}
     return database.write_here(lambda db: note_delivery(db, org, "prom", epoch=epoch, **said))
 
@@ -92,7 +91,7 @@ def test_a_new_receiver_starts_at_the_newest_row(database: Database, org: OrgId)
     fold_rows(database, org, 3, 2)
     cursor = taken(database, org).cursor_seq
     assert cursor == 3
-    rows = database.write_here(lambda db: read_rows_after(db, org, cursor, 10))
+    rows = database.write_here(lambda db: read_entries(db, org, after_seq=cursor, limit=10))
     assert [row.seq for row in rows] == [4, 5]
 
 

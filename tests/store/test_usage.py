@@ -19,13 +19,13 @@ from tests.world.entries import JOURNAL, ON_POSTGRESQL, ORG, cost, entries, entr
 from tollway.domain.clock import month_start_us, next_month_start_us
 from tollway.domain.errors import StoreRefused
 from tollway.domain.ids import JournalId, OrgId, RequestId, new_id
-from tollway.domain.ledger import Entry, EntryKind, Outcome
+from tollway.domain.ledger import Entry, EntryKind, Outcome, Record
 from tollway.domain.price import Cost
 from tollway.domain.series import Metric
 from tollway.domain.usage import Unit
 from tollway.store.database import Database
 from tollway.store.schema import cycle_totals, journals, ledger, org_totals, series_totals
-from tollway.store.usage import Record, StoredEntry, fold, read_entries, register_journal
+from tollway.store.usage import StoredEntry, fold, read_entries, register_journal
 
 OTHER_JOURNAL = JournalId("journal-2")
 OTHER_ORG = OrgId("org-2")

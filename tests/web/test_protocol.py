@@ -119,7 +119,7 @@ async def test_an_answer_that_nobody_reads_is_given_up_and_metered(stage: Stage)
             while not stage.world.journal.waiting:  # noqa: ASYNC110 - the journal tells the folder only
                 await asyncio.sleep(0.01)
         await asyncio.sleep(3 * IDLE_S)
-        reader._transport.resume_reading()  # type: ignore[attr-defined]  # noqa: SLF001
+        reader._transport.resume_reading()  # type: ignore[attr-defined]  # noqa: SLF001 - as above
         assert len(await rest_of(reader)) < 64 * 200_000
     await stage.settled()
     assert (await stage.record(acme))["num_requests"] == 1

@@ -107,5 +107,8 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True):
         return Nano(self.benchmark_cost.completion - self.cost.completion)
 
 
+Record = tuple[int, Entry]
+"""An entry and its offset in a journal: rising by one from 0."""
+
 NOTHING = Cost(version="", by_unit={}, prompt=Nano(0), completion=Nano(0))
 """The cost of a call that consumed nothing."""

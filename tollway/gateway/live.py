@@ -21,8 +21,9 @@ Loader = Callable[[str], Awaitable[tuple[Caller | None, int]]]
 class Live:
     """The views of this process."""
 
-    def __init__(self, load: Loader, position: int) -> None:
+    def __init__(self, load: Loader, position: int, max_views: int = MAX_VIEWS) -> None:
         self._load = load
+        self._max_views = max_views
         self.position = position
         self._views: dict[str, Caller] = {}
 
@@ -36,7 +37,7 @@ class Live:
             raise Unauthenticated(
                 "no API key: send 'Authorization: Bearer <app key>'", code="missing_api_key"
             )
-        caller = self._views.get(token) or await self._look_up(token)
+        caller = self.known(token) or await self._look_up(token)
         return permitted(caller)
 
     async def _look_up(self, token: str) -> Caller:
@@ -47,7 +48,7 @@ class Live:
             raise Unauthenticated("nobody has this app key")
         # A change that was read from the feed meanwhile may be missing in this view.
         if position >= self.position:
-            if len(self._views) >= MAX_VIEWS:
+            if len(self._views) >= self._max_views:
                 del self._views[next(iter(self._views))]
             self._views[token] = caller
         return caller

@@ -10,7 +10,8 @@ from collections.abc import Sequence
 
 from tollway.domain.clock import Clock
 from tollway.domain.errors import StoreRefused, StoreUnavailable
-from tollway.metering.journal import Journal, Record
+from tollway.domain.ledger import Record
+from tollway.metering.journal import Journal
 from tollway.store.database import Database
 from tollway.store.usage import fold, register_journal
 

@@ -13,10 +13,7 @@ from itertools import islice
 
 from tollway.domain.errors import MeteringUnavailable
 from tollway.domain.ids import JournalId, RequestId
-from tollway.domain.ledger import Entry, Start
-
-Record = tuple[int, Entry]
-"""An offset, rising by one from 0, and the entry found there."""
+from tollway.domain.ledger import Entry, Record, Start
 
 
 class Journal:

@@ -25,10 +25,9 @@ from tollway.store.integrations import (
     Turn,
     list_destinations,
     note_delivery,
-    read_rows_after,
     take_turn,
 )
-from tollway.store.usage import StoredEntry
+from tollway.store.usage import StoredEntry, read_entries
 from tollway.store.vault import Vault, VaultError
 
 LOOK_FOR_DESTINATIONS_S = 1.0
@@ -175,7 +174,7 @@ class Delivery:
         cursor = turn.cursor_seq
         for _ in range(_BATCHES_PER_TURN):
             rows = await self._pusher.database.read(
-                read_rows_after, self._org, cursor, loki.MAX_LINES_PER_REQUEST
+                read_entries, self._org, after_seq=cursor, limit=loki.MAX_LINES_PER_REQUEST
             )
             if not rows:
                 return SENT

@@ -16,7 +16,6 @@ from tollway.domain.ids import OrgId
 from tollway.domain.series import Metric, Series
 from tollway.store.database import all_orgs
 from tollway.store.schema import integrations, org_totals, orgs, series_totals
-from tollway.store.usage import StoredEntry, read_entries
 from tollway.store.vault import Vault
 
 _EPOCH_BITS = 62  # a BIGINT, with room to rise
@@ -150,11 +149,6 @@ def take_turn(
         cursor_seq=row.cursor_seq,
         totals=_read_totals(db, org) if kind == "prom" else {},
     )
-
-
-def read_rows_after(db: Connection, org: OrgId, seq: int, limit: int) -> list[StoredEntry]:
-    """The organisation's ledger rows after `seq`, in order."""
-    return read_entries(db, org, after_seq=seq, limit=limit)
 
 
 def note_delivery(

@@ -16,7 +16,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 
 from tollway.domain.clock import US_PER_S, month_start_us
 from tollway.domain.ids import JournalId, OrgId
-from tollway.domain.ledger import Entry, EntryKind, Outcome
+from tollway.domain.ledger import Entry, EntryKind, Outcome, Record
 from tollway.domain.money import Nano
 from tollway.domain.price import Cost
 from tollway.domain.series import Series, increments
@@ -26,9 +26,6 @@ from tollway.store.schema import cycle_totals, journals, ledger, org_totals, ser
 
 _CLOCK_SLACK_US = 3600 * US_PER_S
 """A clock that was set back while a call ran lets it end before it began."""
-
-Record = tuple[int, Entry]
-"""A journal offset and the entry found there."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -235,7 +232,7 @@ def _units(counts: dict[str, int]) -> dict[Unit, int]:
     return {Unit(name): count for name, count in counts.items()}
 
 
-def _cost(row: Any, version: str, name: str) -> Cost:  # noqa: ANN401
+def _cost(row: Any, version: str, name: str) -> Cost:  # noqa: ANN401 - as above
     values = row._mapping  # noqa: SLF001 - SQLAlchemy's documented access by name
     return Cost(
         version=values[version] or "",

@@ -1,7 +1,5 @@
 """`/v1/apps`: apps and their keys."""
 
-from typing import Any
-
 from fastapi import APIRouter
 
 from tollway.control import apps
@@ -40,7 +38,7 @@ class AppRevoked(Body):
 
 
 @router.post("/create", status_code=201, response_model=AppCreated)
-async def create_app(body: AppCreate, person: ThePerson, world: TheWorld) -> Any:  # noqa: ANN401
+async def create_app(body: AppCreate, person: ThePerson, world: TheWorld) -> apps.NewApp:
     """Make an app, with a first key, in the current organisation."""
     if body.benchmark_model is not None:
         apps.require_priced(world.gateway.catalog, body.benchmark_model)

@@ -1,7 +1,5 @@
 """`/v1/users`: the operator makes users."""
 
-from typing import Any
-
 from fastapi import APIRouter
 
 from tollway.control import users
@@ -28,7 +26,7 @@ class UserCreated(Body):
 
 
 @router.post("", status_code=201, response_model=UserCreated, dependencies=[TheOperator])
-async def create_user(body: UserCreate, world: TheWorld) -> Any:  # noqa: ANN401
+async def create_user(body: UserCreate, world: TheWorld) -> users.NewUser:
     """Make a user, with a first token."""
     return await world.database.write(
         users.create_user, email=body.email, name=body.name, now_us=world.clock.now_us()
