@@ -15,6 +15,7 @@ import aiohttp
 import msgspec
 import uvloop
 
+from tollway.cli.configuration import Commands, settings_of
 from tollway.cli.first_start import FirstStart, first_start
 from tollway.cli.serve import demo_offered, listen, serving
 from tollway.demo.loki import LokiReceiver
@@ -35,6 +36,13 @@ _SHOWN = (
     "total_tokens_cost",
     "total_tokens_cost_savings",
 )
+
+
+def add(commands: Commands) -> None:
+    """Add `tollway demo`."""
+    story = "one organisation's day, played and printed"
+    parser = commands.add_parser("demo", help=story, description=f"{story.capitalize()}.")
+    parser.set_defaults(run=lambda _asked: run_demo(settings_of()))
 
 
 def run_demo(settings: Settings) -> int:

@@ -5,24 +5,16 @@ import sys
 from collections.abc import Sequence
 
 from tollway import __version__
-from tollway.cli.demo import run_demo
-from tollway.cli.serve import run_server
-from tollway.settings import Settings, SettingsError, load, scalars
+from tollway.cli import demo, serve
+from tollway.cli.configuration import Commands
+from tollway.settings import Settings, SettingsError, scalars
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; returns the exit code: 0, 1 for a failure, 2 for a wrong configuration."""
-    asked = vars(_parser().parse_args(arguments))
-    command = asked.pop("command")
-    if command == "settings":
-        print(settings_table())
-        return 0
-    flags = {name: value for name, value in asked.items() if value is not None}
+    asked = _parser().parse_args(arguments)
     try:
-        settings, warnings = load(flags=flags)
-        for warning in warnings:
-            print(f"tollway: {warning}", file=sys.stderr)
-        return run_demo(settings) if command == "demo" else run_server(settings)
+        return int(asked.run(asked))
     except SettingsError as error:
         print(f"tollway: {error}", file=sys.stderr)
         return 2
@@ -43,10 +35,17 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="tollway", description="An LLM gateway that you host.")
     parser.add_argument("--version", action="version", version=f"tollway {__version__}")
     commands = parser.add_subparsers(dest="command", required=True)
-    serve = commands.add_parser("serve", help="run the gateway", description="Run the gateway.")
-    for name, description in scalars().items():
-        flag = f"--{name.replace('_', '-')}"
-        serve.add_argument(flag, dest=name, metavar="VALUE", help=description.replace("%", "%%"))
-    commands.add_parser("demo", help="one organisation's day, played and printed")
-    commands.add_parser("settings", help="every setting, as a table")
+    for command in (serve, demo):
+        command.add(commands)
+    _add_settings(commands)
     return parser
+
+
+def _add_settings(commands: Commands) -> None:
+    parser = commands.add_parser("settings", help="every setting, as a table", description="Every setting.")
+    parser.set_defaults(run=_print_settings)
+
+
+def _print_settings(_asked: argparse.Namespace) -> int:
+    print(settings_table())
+    return 0

@@ -4,6 +4,7 @@ Owns the listening socket, signals and what is printed at the start; does not ow
 (`world.py`) or what is answered (`web/`).
 """
 
+import argparse
 import asyncio
 import contextlib
 import logging
@@ -18,11 +19,12 @@ from contextlib import AsyncExitStack, asynccontextmanager
 import uvicorn
 import uvloop
 
+from tollway.cli.configuration import Commands, settings_of
 from tollway.cli.first_start import FirstStart, first_start, greeting
 from tollway.demo.offer import with_demo
 from tollway.demo.vendor import DemoVendor
 from tollway.domain.errors import StoreUnavailable
-from tollway.settings import Settings
+from tollway.settings import Settings, scalars
 from tollway.store.database import has_running_threads
 from tollway.web.app import App
 from tollway.web.protocol import bounded
@@ -32,6 +34,20 @@ _KEEP_ALIVE_S = 75
 """Longer than a load balancer's usual minute: it should be the one to close."""
 
 _BACKLOG = 2_048
+
+
+def add(commands: Commands) -> None:
+    """Add `tollway serve`, with a flag for each scalar setting."""
+    parser = commands.add_parser("serve", help="run the gateway", description="Run the gateway.")
+    for name, description in scalars().items():
+        flag = f"--{name.replace('_', '-')}"
+        parser.add_argument(flag, dest=name, metavar="VALUE", help=description.replace("%", "%%"))
+    parser.set_defaults(run=_run)
+
+
+def _run(asked: argparse.Namespace) -> int:
+    flags = {name: value for name in scalars() if (value := getattr(asked, name)) is not None}
+    return run_server(settings_of(flags))
 
 
 def run_server(settings: Settings) -> int:
