@@ -111,6 +111,7 @@ async def test_it_is_open_to_its_key_and_at_its_one_endpoint_only(
         b'{"model": "small", "messages": [], "n": "many"}',
         b'{"model": "small", "messages": [], "max_tokens": -1}',
         b'{"model": "small", "messages": [], "stream_options": 7}',
+        b'{"model": "small", "messages": [], "user": 7}',
     ],
 )
 async def test_what_is_no_chat_request_is_refused(client: aiohttp.ClientSession, body: bytes) -> None:

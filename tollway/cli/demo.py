@@ -18,6 +18,7 @@ import uvloop
 from tollway.cli.configuration import Commands, settings_of
 from tollway.cli.first_start import FirstStart, first_start
 from tollway.cli.serve import demo_offered, listen, serving
+from tollway.cli.vendor import add as add_vendor
 from tollway.demo.loki import LokiReceiver
 from tollway.demo.offer import BENCHMARK_MODEL, CHEAP_MODEL
 from tollway.demo.prometheus import PrometheusReceiver
@@ -39,10 +40,11 @@ _SHOWN = (
 
 
 def add(commands: Commands) -> None:
-    """Add `tollway demo`."""
+    """Add `tollway demo`, and its parts that also run alone."""
     story = "one organisation's day, played and printed"
     parser = commands.add_parser("demo", help=story, description=f"{story.capitalize()}.")
     parser.set_defaults(run=lambda _asked: run_demo(settings_of()))
+    add_vendor(parser.add_subparsers(metavar="vendor"))
 
 
 def run_demo(settings: Settings) -> int:

@@ -13,10 +13,11 @@ PROVIDER = "demo"
 CHEAP_MODEL = f"{PROVIDER}/{MODELS[0]}"
 BENCHMARK_MODEL = f"{PROVIDER}/{MODELS[1]}"
 
-_PRICES = {
-    CHEAP_MODEL: PriceSettings(input="0.40", cached_input="0.10", output="1.60"),
-    BENCHMARK_MODEL: PriceSettings(input="2.00", cached_input="0.50", output="8.00"),
+PRICES = {
+    MODELS[0]: PriceSettings(input="0.40", cached_input="0.10", output="1.60"),
+    MODELS[1]: PriceSettings(input="2.00", cached_input="0.50", output="8.00"),
 }
+"""By the vendor's own name of the model."""
 
 
 def with_demo(settings: Settings, vendor: DemoVendor, api_key: str) -> Settings:
@@ -25,8 +26,8 @@ def with_demo(settings: Settings, vendor: DemoVendor, api_key: str) -> Settings:
         dialect="openai", base_url=vendor.base_url, models_only=True, api_key=Secret(api_key)
     )
     models = [
-        ModelSettings(name=name, provider=PROVIDER, upstream=name.partition("/")[2], price=price)
-        for name, price in _PRICES.items()
+        ModelSettings(name=f"{PROVIDER}/{name}", provider=PROVIDER, upstream=name, price=price)
+        for name, price in PRICES.items()
     ]
     return msgspec.structs.replace(
         settings,

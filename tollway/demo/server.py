@@ -11,6 +11,7 @@ from aiohttp import web
 
 BODY_LIMIT_BYTES = 100 * 1024 * 1024
 STOP_GRACE_S = 0.1
+_BACKLOG = 1_024
 
 
 class LoopbackServer(abc.ABC):
@@ -41,7 +42,7 @@ class LoopbackServer(abc.ABC):
         runner = web.AppRunner(app, access_log=None, auto_decompress=False, shutdown_timeout=STOP_GRACE_S)
         await runner.setup()
         try:
-            await web.TCPSite(runner, "127.0.0.1", port).start()
+            await web.TCPSite(runner, "127.0.0.1", port, backlog=_BACKLOG).start()
         except OSError:
             await runner.cleanup()
             raise

@@ -37,6 +37,18 @@ class _Asked(msgspec.Struct):
     max_completion_tokens: Annotated[int, msgspec.Meta(ge=1)] | None = None
     stream: bool | None = None
     stream_options: dict[str, Any] | None = None
+    user: str | None = None
+
+
+class RefusedError(Exception):
+    """A request that gets an error, in OpenAI's shape, instead of an answer."""
+
+    def __init__(self, status: int, message: str, code: str, *, type_: str = "invalid_request_error") -> None:
+        super().__init__(message)
+        self.status = status
+        self.body = msgspec.json.encode(
+            {"error": {"message": message, "type": type_, "param": None, "code": code}}
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,46 +62,81 @@ class Scripted:
     breaks_off: bool = False
 
 
-class DemoVendor(LoopbackServer):
-    """The vendor. `requests` holds the bodies it was sent, in order."""
+class ChatServer(LoopbackServer):
+    """A vendor's one endpoint, open to its key; to any if it has none."""
 
-    def __init__(self, *, api_key: str) -> None:
+    def __init__(self, *, api_key: str | None) -> None:
         super().__init__()
-        self.scripted: deque[Scripted] = deque()
-        self.requests: list[dict[str, Any]] = []
-        self._authorization = f"Bearer {api_key}".encode()
+        self._authorization = None if api_key is None else f"Bearer {api_key}".encode()
 
     @property
     def base_url(self) -> str:
         """What a client's `base_url` is set to."""
         return f"{self.url}/v1"
 
+    def admit(self, request: web.Request) -> None:
+        """Nothing, for a chat request with the key; RefusedError."""
+        shown = request.headers.get("Authorization", "").encode(errors="surrogateescape")
+        if self._authorization is not None and not hmac.compare_digest(shown, self._authorization):
+            raise RefusedError(401, "Incorrect API key provided.", "invalid_api_key")
+        if (request.method, request.path) != ("POST", "/v1/chat/completions"):
+            raise RefusedError(404, "There is no such endpoint.", "not_found")
+
+
+class DemoVendor(ChatServer):
+    """The vendor. `requests` holds the bodies it was sent, in order."""
+
+    def __init__(self, *, api_key: str) -> None:
+        super().__init__(api_key=api_key)
+        self.scripted: deque[Scripted] = deque()
+        self.requests: list[dict[str, Any]] = []
+
     async def handle(self, request: web.Request) -> web.StreamResponse:
         """The scripted answer, else a refusal, else a deterministic chat completion."""
         body = await request.read()
-        if not hmac.compare_digest(request.headers.get("Authorization", "").encode(), self._authorization):
-            return _error(401, "Incorrect API key provided.", "invalid_api_key")
-        if (request.method, request.path) != ("POST", "/v1/chat/completions"):
-            return _error(404, "There is no such endpoint.", "not_found")
         try:
-            asked = msgspec.json.decode(body)
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-            return _error(400, "This is not JSON.", "invalid_json")
-        self.requests.append(asked)
-        if self.scripted:
-            return await _play(self.scripted.popleft(), request)
-        try:
-            msgspec.convert(asked, _Asked)
-        except msgspec.ValidationError as error:
-            return _error(400, f"{error}.", "invalid_request")
-        if asked["model"] not in MODELS:
-            return _error(404, f"The model {asked['model']} does not exist.", "model_not_found")
+            self.admit(request)
+            asked = decoded(body)
+            self.requests.append(asked)
+            if self.scripted:
+                return await _play(self.scripted.popleft(), request)
+            check(asked)
+        except RefusedError as refused:
+            return web.Response(status=refused.status, body=refused.body, content_type="application/json")
         completion = complete(asked)
         if not asked.get("stream"):
             return web.json_response(completion)
-        wants_usage = bool((asked.get("stream_options") or {}).get("include_usage"))
-        parts = list(stream_of(completion, wants_usage=wants_usage))
+        parts = list(stream_of(completion, wants_usage=wants_usage(asked)))
         return await _play(Scripted(headers={"Content-Type": "text/event-stream"}, parts=parts), request)
+
+
+def decoded(body: bytes) -> Any:  # noqa: ANN401 - JSON
+    """What a body holds; RefusedError if it is not JSON."""
+    try:
+        return msgspec.json.decode(body)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        raise RefusedError(400, "This is not JSON.", "invalid_json") from None
+
+
+def check(asked: Any) -> None:  # noqa: ANN401 - JSON
+    """Nothing, for a chat request for one of our models; RefusedError."""
+    try:
+        msgspec.convert(asked, _Asked)
+    except msgspec.ValidationError as error:
+        raise RefusedError(400, f"{error}.", "invalid_request") from None
+    if asked["model"] not in MODELS:
+        raise RefusedError(404, f"The model {asked['model']} does not exist.", "model_not_found")
+
+
+def wants_usage(asked: Mapping[str, Any]) -> bool:
+    """Whether a stream is asked to report usage."""
+    return bool((asked.get("stream_options") or {}).get("include_usage"))
+
+
+def cap_of(asked: Mapping[str, Any]) -> int | None:
+    """The most tokens that each choice may have; the newer name of the field wins."""
+    cap = asked.get("max_completion_tokens")
+    return asked.get("max_tokens") if cap is None else cap
 
 
 def complete(asked: Mapping[str, Any]) -> dict[str, Any]:
@@ -98,8 +145,7 @@ def complete(asked: Mapping[str, Any]) -> dict[str, Any]:
     answer = (
         f"You said: {said[-1] if said else ''} (I am the demo vendor of Tollway; I always answer like this.)"
     )
-    cap = asked.get("max_completion_tokens") or asked.get("max_tokens")
-    text, finish_reason = _capped(answer, cap)
+    text, finish_reason = _capped(answer, cap_of(asked))
     choices = int(asked.get("n") or 1)
     prompt_tokens = sum(len(_TOKEN.findall(part)) for part in said)
     completion_tokens = choices * len(_TOKEN.findall(text))
@@ -185,8 +231,3 @@ async def _play(scripted: Scripted, request: web.Request) -> web.StreamResponse:
     if scripted.breaks_off and request.transport is not None:
         request.transport.abort()
     return response
-
-
-def _error(status: int, message: str, code: str) -> web.Response:
-    error = {"message": message, "type": "invalid_request_error", "param": None, "code": code}
-    return web.json_response({"error": error}, status=status)
