@@ -108,7 +108,7 @@ def test_reasoning_that_a_vendor_counts_outside_of_its_completion_is_not_taken_o
         {"prompt_tokens_details": {}, "completion_tokens_details": {}},
         {"prompt_tokens_details": {"cached_tokens": None}},
         {"completion_tokens_details": {"reasoning_tokens": None, "audio_tokens": None}},
-        {"prompt_cache_hit_tokens": 5, "queue_time": 0.04, "cost": "0.1"},
+        {"queue_time": 0.04, "cost": "0.1", "cost_details": {"upstream_inference_cost": 19}},
     ],
 )
 def test_without_details_all_is_input_and_output(details: Json) -> None:

@@ -3,8 +3,9 @@
 A vendor's numbers overlap (cached tokens lie inside OpenAI's `prompt_tokens`, outside
 Anthropic's); a dialect takes them apart into these units, so that every sum here is plain:
 
-    prompt_tokens     = input + cache_read + cache_write_5m + cache_write_1h + input_audio
-    completion_tokens = output + reasoning + output_audio
+    prompt_tokens     = input + cache_read + cache_write_5m + cache_write_1h
+                      + input_audio + input_image + cache_read_audio
+    completion_tokens = output + reasoning + citation + output_audio + output_image
     total_tokens      = prompt_tokens + completion_tokens
 
 Owns the units; does not own what they cost.
@@ -23,12 +24,19 @@ class Unit(StrEnum):
     CACHE_WRITE_5M = "cache_write_5m"
     CACHE_WRITE_1H = "cache_write_1h"
     INPUT_AUDIO = "input_audio"
+    INPUT_IMAGE = "input_image"
+    CACHE_READ_AUDIO = "cache_read_audio"
     OUTPUT = "output"
     REASONING = "reasoning"
+    CITATION = "citation"
+    """Tokens of what a search model read and cites, for the vendor that bills them apart."""
     OUTPUT_AUDIO = "output_audio"
+    OUTPUT_IMAGE = "output_image"
     REQUEST = "request"
     """The call itself, for vendors that ask a fee for each."""
     WEB_SEARCH = "web_search"
+    INPUT_AUDIO_SECONDS = "input_audio_seconds"
+    """Audio that a vendor bills by time; its tokens are then counted nowhere."""
 
 
 Kind = Literal["input", "cache_read", "cache_write", "output", "reasoning"]
@@ -38,21 +46,36 @@ Usage = Mapping[Unit, int]
 """Counts by unit; a unit that is absent counts 0."""
 
 PROMPT_TOKENS = frozenset(
-    {Unit.INPUT, Unit.CACHE_READ, Unit.CACHE_WRITE_5M, Unit.CACHE_WRITE_1H, Unit.INPUT_AUDIO}
+    {
+        Unit.INPUT,
+        Unit.CACHE_READ,
+        Unit.CACHE_WRITE_5M,
+        Unit.CACHE_WRITE_1H,
+        Unit.INPUT_AUDIO,
+        Unit.INPUT_IMAGE,
+        Unit.CACHE_READ_AUDIO,
+    }
 )
-COMPLETION_TOKENS = frozenset({Unit.OUTPUT, Unit.REASONING, Unit.OUTPUT_AUDIO})
-PROMPT_SIDE = PROMPT_TOKENS | {Unit.REQUEST}
-"""Whose cost is the prompt's: the tokens, and the fee for the call. The rest is the completion's."""
+COMPLETION_TOKENS = frozenset(
+    {Unit.OUTPUT, Unit.REASONING, Unit.CITATION, Unit.OUTPUT_AUDIO, Unit.OUTPUT_IMAGE}
+)
+PROMPT_SIDE = PROMPT_TOKENS | {Unit.REQUEST, Unit.INPUT_AUDIO_SECONDS}
+"""Whose cost is the prompt's: what went in, and the fee for the call. The rest is the completion's."""
 
 KIND_OF: Mapping[Unit, Kind] = {
     Unit.INPUT: "input",
     Unit.INPUT_AUDIO: "input",
+    Unit.INPUT_IMAGE: "input",
+    Unit.INPUT_AUDIO_SECONDS: "input",
     Unit.REQUEST: "input",
     Unit.CACHE_READ: "cache_read",
+    Unit.CACHE_READ_AUDIO: "cache_read",
     Unit.CACHE_WRITE_5M: "cache_write",
     Unit.CACHE_WRITE_1H: "cache_write",
     Unit.OUTPUT: "output",
     Unit.OUTPUT_AUDIO: "output",
+    Unit.OUTPUT_IMAGE: "output",
+    Unit.CITATION: "output",
     Unit.WEB_SEARCH: "output",
     Unit.REASONING: "reasoning",
 }

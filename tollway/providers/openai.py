@@ -1,55 +1,71 @@
 """OpenAI's dialect: what a request must carry, and what usage an answer reports.
 
-Pure functions over bytes. In this dialect `prompt_tokens` includes cached and audio tokens,
-`completion_tokens` includes reasoning and audio ones; here they are taken apart. Unknown
+Pure functions over bytes. In this dialect `prompt_tokens` includes cached, audio and image tokens,
+`completion_tokens` includes reasoning, audio and image ones; here they are taken apart. Unknown
 fields are forwarded as they came. Owns the dialect; does not own the connection.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Annotated, TypeGuard, TypeVar
+from typing import TypeGuard
 
 import msgspec
 
 from tollway.domain.usage import Unit, Usage
+from tollway.providers.counts import (
+    ABSENT,
+    NOTHING,
+    UNREADABLE_AS_TYPED,
+    Count,
+    Part,
+    Tier,
+    at_least_0,
+    decoded,
+    extra,
+)
 
 CHAT_PATH = "/chat/completions"
 
-T = TypeVar("T")
-
-
-_ABSENT = msgspec.Raw()
-"""For fields that are noticed but not read; `Raw | None` would take nothing but null."""
-
-_NOTHING = (b"", b"null")
-
-
-_Count = Annotated[int, msgspec.Meta(ge=0, le=10**9)] | None
-"""A number that no call can have, or no ledger can sum up, is no report."""
-
-_Part = Annotated[int, msgspec.Meta(le=10**9)] | None
-"""The same of a detail, where some say -1 for what they do not know."""
-
-_Tier = Annotated[str, msgspec.Meta(pattern=r"\A[A-Za-z0-9._-]{1,64}\Z")] | None
+_CITES = b'"url_citation"'
 
 
 class _PromptDetails(msgspec.Struct):
-    cached_tokens: _Part = None
-    cache_write_tokens: _Part = None
-    audio_tokens: _Part = None
+    cached_tokens: Part = None
+    cache_write_tokens: Part = None
+    audio_tokens: Part = None
+    image_tokens: Part = None
 
 
 class _CompletionDetails(msgspec.Struct):
-    reasoning_tokens: _Part = None
-    audio_tokens: _Part = None
+    reasoning_tokens: Part = None
+    audio_tokens: Part = None
+    image_tokens: Part = None
+
+
+class _Tools(msgspec.Struct):
+    web_search_requests: Part = None
 
 
 class _Usage(msgspec.Struct):
-    prompt_tokens: _Count = None
-    completion_tokens: _Count = None
-    total_tokens: _Count = None
+    prompt_tokens: Count = None
+    completion_tokens: Count = None
+    total_tokens: Count = None
     prompt_tokens_details: _PromptDetails | None = None
     completion_tokens_details: _CompletionDetails | None = None
+
+    # Fields of one vendor's own: an odd one must not cost the counts above.
+    prompt_cache_hit_tokens: msgspec.Raw = ABSENT
+    """DeepSeek."""
+    cached_tokens: msgspec.Raw = ABSENT
+    """Moonshot."""
+    reasoning_tokens: msgspec.Raw = ABSENT
+    """Perplexity, with the next two; outside of `completion_tokens`."""
+    citation_tokens: msgspec.Raw = ABSENT
+    num_search_queries: msgspec.Raw = ABSENT
+    prompt_audio_seconds: msgspec.Raw = ABSENT
+    """Mistral, who bills audio by time."""
+    server_tool_use: msgspec.Raw = ABSENT
+    """Gateways that pass Anthropic's count of searches on."""
 
 
 class _Delta(msgspec.Struct):
@@ -57,7 +73,8 @@ class _Delta(msgspec.Struct):
     """Some vendors answer in typed parts, as requests may be."""
     reasoning_content: str | None = None
     refusal: str | None = None
-    tool_calls: msgspec.Raw = _ABSENT
+    tool_calls: msgspec.Raw = ABSENT
+    annotations: msgspec.Raw = ABSENT
 
 
 class _Choice(msgspec.Struct):
@@ -69,8 +86,14 @@ class _Choice(msgspec.Struct):
 class _Answer(msgspec.Struct):
     choices: list[_Choice] | None = None
     usage: _Usage | None = None
-    service_tier: _Tier = None
-    error: msgspec.Raw = _ABSENT
+    service_tier: Tier = None
+    error: msgspec.Raw = ABSENT
+    x_groq: msgspec.Raw = ABSENT
+    """Where Groq puts the usage of a stream."""
+
+
+class _Groq(msgspec.Struct):
+    usage: _Usage | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -91,13 +114,13 @@ class Reading:
 DONE = Reading(is_finished=True)
 UNREADABLE = Reading(is_readable=False)
 
-_UNREADABLE_AS_TYPED = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
-
 _decode = msgspec.json.Decoder(_Answer).decode
 _decode_fields = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 _decode_usage = msgspec.json.Decoder(_Usage | None, strict=False).decode
-_decode_tier = msgspec.json.Decoder(_Tier).decode
+_decode_tier = msgspec.json.Decoder(Tier).decode
 _decode_choices = msgspec.json.Decoder(list[_Choice] | None).decode
+_decode_groq = msgspec.json.Decoder(_Groq).decode
+_decode_tools = msgspec.json.Decoder(_Tools).decode
 _encode = msgspec.json.encode
 
 
@@ -117,14 +140,15 @@ def read(data: bytes) -> Reading:
         return DONE
     try:
         answer = _decode(data)
-    except _UNREADABLE_AS_TYPED:
+    except UNREADABLE_AS_TYPED:
         salvaged = _salvage(data)
         if salvaged is None:
             return UNREADABLE
         answer = salvaged
     choices = answer.choices or []
-    usage = usage_of(answer.usage) if _is_reported(answer.usage) else None
-    is_error = bytes(answer.error) not in _NOTHING
+    said = answer.usage or decoded(_decode_groq, answer.x_groq, _Groq()).usage
+    usage = usage_of(said, is_cited=_is_cited(choices)) if _is_reported(said) else None
+    is_error = bytes(answer.error) not in NOTHING
     return Reading(
         usage=usage,
         service_tier=answer.service_tier,
@@ -135,31 +159,72 @@ def read(data: bytes) -> Reading:
     )
 
 
-def usage_of(usage: _Usage) -> Usage:
+def usage_of(usage: _Usage, *, is_cited: bool = False) -> Usage:
     """Disjoint units. Where parts exceed their whole, the parts are believed and the rest is 0.
 
-    A vendor whose total is the prompt, the completion and the reasoning (x.ai) counts reasoning
-    outside of `completion_tokens`.
+    What only `total_tokens` holds is the prompt's, if the prompt's parts do not fit into it; else it
+    is thought (x.ai, Gemini). `is_cited`: the answer cites the web, so it was searched at least once.
     """
     prompt = usage.prompt_tokens_details or _PromptDetails()
     completion = usage.completion_tokens_details or _CompletionDetails()
-    cached, written = _count(prompt.cached_tokens), _count(prompt.cache_write_tokens)
-    audio_in, audio_out = _count(prompt.audio_tokens), _count(completion.audio_tokens)
-    reasoning = _count(completion.reasoning_tokens)
-    prompted, completed = _count(usage.prompt_tokens), _count(usage.completion_tokens)
-    is_outside = _count(usage.total_tokens) == prompted + completed + reasoning
-    inside = 0 if is_outside else reasoning
-    units = {
-        Unit.INPUT: _count(prompted - cached - written - audio_in),
-        Unit.CACHE_READ: cached,
-        Unit.CACHE_WRITE_5M: written,
-        Unit.INPUT_AUDIO: audio_in,
-        Unit.OUTPUT: _count(completed - inside - audio_out),
-        Unit.REASONING: reasoning,
-        Unit.OUTPUT_AUDIO: audio_out,
-        Unit.REQUEST: 1,
-    }
-    return {unit: count for unit, count in units.items() if count}
+    prompted, completed = at_least_0(usage.prompt_tokens), at_least_0(usage.completion_tokens)
+    seconds = extra(usage.prompt_audio_seconds)
+    cached, written = _cached(usage, prompt), at_least_0(prompt.cache_write_tokens)
+    audio_in = 0 if seconds else at_least_0(prompt.audio_tokens)
+    image_in = at_least_0(prompt.image_tokens)
+    beyond = 0 if seconds else _beyond(usage)
+    if max(cached + written, audio_in + image_in) > prompted:
+        prompted, beyond = prompted + beyond, 0
+    # A cached token may be audio or an image too; where they cannot all be others, they are the same.
+    shared = at_least_0(cached + written + audio_in + image_in - prompted)
+    cached_audio = min(shared, cached, audio_in)
+    cached_image = min(shared - cached_audio, cached - cached_audio, image_in)
+
+    audio_out, image_out = at_least_0(completion.audio_tokens), at_least_0(completion.image_tokens)
+    inside, outside = _reasoning(usage, completion, beyond)
+    searches = extra(usage.num_search_queries) or at_least_0(
+        decoded(_decode_tools, usage.server_tool_use, _Tools()).web_search_requests
+    )
+    units = (
+        (Unit.INPUT, prompted - cached - written - audio_in - image_in + cached_audio + cached_image),
+        (Unit.CACHE_READ, cached - cached_audio),
+        (Unit.CACHE_WRITE_5M, written),
+        (Unit.INPUT_AUDIO, audio_in - cached_audio),
+        (Unit.INPUT_IMAGE, image_in - cached_image),
+        (Unit.CACHE_READ_AUDIO, cached_audio),
+        (Unit.OUTPUT, completed - inside - audio_out - image_out),
+        (Unit.REASONING, inside + outside),
+        (Unit.CITATION, extra(usage.citation_tokens)),
+        (Unit.OUTPUT_AUDIO, audio_out),
+        (Unit.OUTPUT_IMAGE, image_out),
+        (Unit.REQUEST, 1),
+        (Unit.WEB_SEARCH, searches or int(is_cited)),
+        (Unit.INPUT_AUDIO_SECONDS, seconds),
+    )
+    return {unit: count for unit, count in units if count > 0}
+
+
+def _cached(usage: _Usage, prompt: _PromptDetails) -> int:
+    if prompt.cached_tokens is not None:
+        return at_least_0(prompt.cached_tokens)
+    return extra(usage.prompt_cache_hit_tokens) or extra(usage.cached_tokens)
+
+
+def _beyond(usage: _Usage) -> int:
+    """Tokens that the total holds and neither of its two parts."""
+    if usage.total_tokens is None or usage.prompt_tokens is None or usage.completion_tokens is None:
+        return 0
+    return at_least_0(usage.total_tokens - usage.prompt_tokens - usage.completion_tokens)
+
+
+def _reasoning(usage: _Usage, completion: _CompletionDetails, beyond: int) -> tuple[int, int]:
+    """Tokens thought inside of `completion_tokens`, and outside of them."""
+    if bytes(usage.citation_tokens) not in NOTHING:
+        return 0, extra(usage.reasoning_tokens)
+    reasoning = at_least_0(completion.reasoning_tokens)
+    if beyond and reasoning in (0, beyond):
+        return 0, beyond
+    return reasoning, 0
 
 
 def _salvage(data: bytes) -> _Answer | None:
@@ -169,22 +234,16 @@ def _salvage(data: bytes) -> _Answer | None:
     """
     try:
         fields = _decode_fields(data)
-    except _UNREADABLE_AS_TYPED:
+    except UNREADABLE_AS_TYPED:
         return None
     null = msgspec.Raw(b"null")
     return _Answer(
-        choices=_or(_decode_choices, fields.get("choices", null), [_Choice()]),
-        usage=_or(_decode_usage, fields.get("usage", null), None),
-        service_tier=_or(_decode_tier, fields.get("service_tier", null), None),
-        error=fields.get("error", _ABSENT),
+        choices=decoded(_decode_choices, fields.get("choices", null), [_Choice()]),
+        usage=decoded(_decode_usage, fields.get("usage", ABSENT), None),
+        service_tier=decoded(_decode_tier, fields.get("service_tier", ABSENT), None),
+        error=fields.get("error", ABSENT),
+        x_groq=fields.get("x_groq", ABSENT),
     )
-
-
-def _or(decode: Callable[[msgspec.Raw], T], raw: msgspec.Raw, otherwise: T) -> T:
-    try:
-        return decode(raw)
-    except _UNREADABLE_AS_TYPED:
-        return otherwise
 
 
 def _is_reported(usage: _Usage | None) -> TypeGuard[_Usage]:
@@ -192,8 +251,10 @@ def _is_reported(usage: _Usage | None) -> TypeGuard[_Usage]:
     return usage is not None and not (usage.prompt_tokens is None and usage.completion_tokens is None)
 
 
-def _count(count: int | None) -> int:
-    return max(0, count or 0)
+def _is_cited(choices: list[_Choice]) -> bool:
+    return any(
+        _CITES in bytes(said.annotations) for choice in choices if (said := choice.delta or choice.message)
+    )
 
 
 def _text_bytes(delta: _Delta | None) -> int:
@@ -203,4 +264,4 @@ def _text_bytes(delta: _Delta | None) -> int:
     written = sum(len(text.encode()) for text in texts if isinstance(text, str))
     parts = delta.content if isinstance(delta.content, list) else ()
     raws = (bytes(raw) for raw in (*parts, delta.tool_calls))
-    return written + sum(len(raw) for raw in raws if raw not in _NOTHING)
+    return written + sum(len(raw) for raw in raws if raw not in NOTHING)
