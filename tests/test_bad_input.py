@@ -62,7 +62,7 @@ async def test_a_call_that_is_refused_leaves_no_row(stage: Stage) -> None:
         assert told(await ask(model=model), 404, "model_not_found")["param"] == "model"
 
     assert await entries(stage, acme) == []
-    assert (stage.vendor.requests, stage.world.journal.waiting) == ([], 0)
+    assert (stage.vendor.requests, stage.world.folder.waiting) == ([], 0)
     record = await stage.record(acme)
     assert (record["num_requests"], record["total_tokens_cost"]) == (0, 0)
 

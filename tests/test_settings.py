@@ -72,10 +72,19 @@ def test_without_anything_the_defaults_hold_and_nothing_is_warned_of() -> None:
 
 def test_every_scalar_is_a_variable_and_a_flag_and_has_a_sentence(load_from: Load) -> None:
     names = scalars()
+    values = {
+        "demo": "off",
+        "operator_token": "x" * 16,
+        "push_allow_cidrs": "10.0.0.0/8",
+        "unpriced": "allow",
+        "journal_fsync": "group",
+        "journal_segment_bytes": "17000000",
+        "journal_max_bytes": "17000000",
+    }
     assert [*names, "providers", "models"] == list(get_type_hints(Settings))
     for name, sentence in names.items():
         assert re.fullmatch(r"\S.+\.", sentence), name
-        value = {"demo": "off", "operator_token": "x" * 16, "push_allow_cidrs": "10.0.0.0/8"}.get(name, "17")
+        value = values.get(name, "17")
         by_variable = load_from("", {f"TOLLWAY_{name.upper()}": value})[0]
         by_flag = load_from("", {}, {name: value})[0]
         assert by_variable == by_flag != Settings()
@@ -200,6 +209,11 @@ def test_a_provider_and_a_model_are_read_whole(load_from: Load) -> None:
     assert (model.name, model.provider, model.upstream) == ("fast", "openai", "gpt-4o-mini")
     assert model.price == PriceSettings(input="0.15", output="0.60", cached_input=None)
     assert warnings == []
+
+
+def test_a_model_needs_no_price_of_its_own(load_from: Load) -> None:
+    text = PROVIDER + MODEL.replace("price =", "# price =")
+    assert load_from(text)[0].models[0].price is None
 
 
 def test_without_a_variable_for_its_key_a_provider_has_none(load_from: Load) -> None:

@@ -22,6 +22,7 @@ from tollway.domain.usage import Unit
 from tollway.settings import Settings, SettingsError
 from tollway.store.changes import announce
 from tollway.store.database import Database
+from tollway.store.journals import list_journals
 from tollway.store.schema import changes
 from tollway.store.usage import read_entries
 from tollway.world import World, open_world
@@ -33,7 +34,7 @@ def meter(world: World, **fields: object) -> Entry:
     """A call that has ended and waits to be stored."""
     ended = entry(**fields)
     world.journal.start(start_of(ended))
-    world.journal.end(ended)
+    world.journal.end(ended, ())
     return ended
 
 
@@ -82,7 +83,7 @@ async def test_two_worlds_share_a_database(settings: Settings, database: Databas
         open_world(settings, clock=TurningClock()) as other,
     ):
         ended = {meter(world).request_id for world in (one, other) for _ in range(5)}
-        await until(lambda: not one.journal.waiting and not other.journal.waiting)
+        await until(lambda: not one.folder.waiting and not other.folder.waiting)
     assert one.deployment == other.deployment
     assert {row.request_id for row in stored(database)} == ended
 
@@ -98,7 +99,7 @@ async def test_tasks_fold_follow_changes_and_keep_house_by_themselves(
 
     async with open_world(settings, clock=TurningClock()) as world:
         ended = meter(world)
-        await until(lambda: not world.journal.waiting)
+        await until(lambda: not world.folder.waiting)
         await until(lambda: database.write_here(lambda db: db.execute(count).scalar_one()) == 1)
         database.write_here(lambda db: announce(db, ORG, NOON_US))
         await until(lambda: world.gateway.live.position == 3)
@@ -117,7 +118,7 @@ async def test_a_task_that_fails_is_said_and_started_again_while_the_others_go_o
         rename_changes(database, "changes", "hidden")
         await until(lambda: "the task 'follow changes' failed and is started again" in caplog.text)
         ended = meter(world)
-        await until(lambda: not world.journal.waiting)
+        await until(lambda: not world.folder.waiting)
         rename_changes(database, "hidden", "changes")
         database.write_here(lambda db: announce(db, ORG, NOON_US))
         await until(lambda: world.gateway.live.position == 1)
@@ -139,33 +140,111 @@ async def test_every_task_outlives_a_database_that_is_away(
         async with open_world(settings, clock=TurningClock()) as world:
             rename_database(connection, name, f"{name}_away")
             ended = meter(world)
-            await until(lambda: "1 calls wait to be stored" in caplog.text)
+            await until(lambda: "2 records wait to be stored" in caplog.text)
             await until(lambda: "destinations cannot be read" in caplog.text)
             rename_database(connection, f"{name}_away", name)
             database.write_here(lambda db: announce(db, ORG, NOON_US))
-            await until(lambda: not world.journal.waiting and world.gateway.live.position == 1)
+            await until(lambda: not world.folder.waiting and world.gateway.live.position == 1)
     assert stored(database) == [ended]
     assert "failed and is started again" not in caplog.text
 
 
-@ON_POSTGRESQL
-async def test_what_is_lost_at_a_stop_is_said_of_each_kind(
-    settings: Settings, database_url: str, caplog: pytest.LogCaptureFixture
+class TestStopWithoutADatabase:
+    """What it does not take waits in the journal, and the next start stores it."""
+
+    @pytest.fixture
+    def settings(self, settings: Settings) -> Settings:
+        return msgspec.structs.replace(settings, drain_s=0)
+
+    @ON_POSTGRESQL
+    async def test_nothing_is_lost_but_what_was_still_running_is_unsettled(
+        self, settings: Settings, database: Database, database_url: str, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        server, _, name = database_url.rpartition("/")
+        with psycopg.connect(f"{server}/postgres", autocommit=True) as connection:
+            async with open_world(settings, clock=TurningClock(), runs_tasks=False) as world:
+                ended = [meter(world), meter(world)]
+                running = entry()
+                world.journal.start(start_of(running))
+                rename_database(connection, name, f"{name}_away")
+            said = [(each.levelno, each.getMessage()) for each in caplog.records if "tollway" in each.name]
+            rename_database(connection, f"{name}_away", name)
+        assert stored(database) == []
+        assert said[-2:] == [
+            (logging.WARNING, "5 records stay in the journal and are stored after the next start"),
+            (logging.ERROR, "1 calls were still running: they will be unsettled"),
+        ]
+        async with open_world(settings, clock=TurningClock(), runs_tasks=False) as world:
+            assert stored(database) == []
+            await world.settled()
+            rows = stored(database)
+            assert rows[:2] == ended
+            assert [row.request_id for row in rows[2:] if row.outcome == "unsettled"] == [running.request_id]
+            await world.settled()
+        assert stored(database) == rows
+
+    @ON_POSTGRESQL
+    async def test_the_next_start_stores_it_by_itself(
+        self, settings: Settings, database: Database, database_url: str
+    ) -> None:
+        server, _, name = database_url.rpartition("/")
+        with psycopg.connect(f"{server}/postgres", autocommit=True) as connection:
+            async with open_world(settings, clock=TurningClock()) as world:
+                rename_database(connection, name, f"{name}_away")
+                ended = [meter(world), meter(world)]
+            rename_database(connection, f"{name}_away", name)
+        async with open_world(settings, clock=TurningClock()):
+            await until(lambda: len(stored(database)) == 2)
+        assert stored(database) == ended
+
+
+async def test_a_stop_closes_the_journal_so_that_nobody_looks_for_more(
+    settings: Settings, database: Database
 ) -> None:
-    server, _, name = database_url.rpartition("/")
-    with psycopg.connect(f"{server}/postgres", autocommit=True) as connection:
-        hasty = msgspec.structs.replace(settings, drain_s=0)
-        async with open_world(hasty, clock=TurningClock(), runs_tasks=False) as world:
-            meter(world)
-            meter(world)
-            world.journal.start(start_of(entry()))
-            rename_database(connection, name, f"{name}_away")
-        rename_database(connection, f"{name}_away", name)
-    lost = [record.getMessage() for record in caplog.records if record.levelno == logging.ERROR]
-    assert lost == [
-        "lost at the stop: 2 metered calls (no database for 1 s)",
-        "lost at the stop: 1 calls that were still running",
-    ]
+    async with open_world(settings, clock=TurningClock(), runs_tasks=False) as world:
+        meter(world)
+    (state,) = database.write_here(list_journals)
+    assert (state.id, state.closed_us, state.folded_to) == (world.journal.id, NOON_US, 2)
+    assert state.place.endswith(world.deployment)
+
+
+async def test_a_call_that_runs_at_the_stop_keeps_the_journal_open_and_is_unsettled_later(
+    settings: Settings, database: Database, caplog: pytest.LogCaptureFixture
+) -> None:
+    running = entry()
+    async with open_world(settings, clock=TurningClock(), runs_tasks=False) as world:
+        world.journal.start(start_of(running))
+    (state,) = database.write_here(list_journals)
+    assert state.closed_us is None
+    assert "1 calls were still running: they will be unsettled" in caplog.text
+    async with open_world(settings, clock=TurningClock(), runs_tasks=False) as world:
+        await world.settled()
+    (row,) = stored(database)
+    assert (row.request_id, row.outcome) == (running.request_id, "unsettled")
+    assert all(state.closed_us for state in database.write_here(list_journals))
+
+
+async def test_old_journals_are_removed_by_the_house_keeping(
+    settings: Settings, database: Database, tmp_path: Path
+) -> None:
+    clock = TurningClock()
+    async with open_world(settings, clock=clock) as world:
+        old = world.journal.id
+        meter(world)
+    (folder,) = (tmp_path / "data" / "journal").iterdir()
+    assert [path.name for path in folder.iterdir()] == [old]
+    clock.advance(4 * 86_400)
+    async with open_world(settings, clock=clock) as world:
+        await until(lambda: [path.name for path in folder.iterdir()] == [world.journal.id])
+    assert len(stored(database)) == 1
+
+
+@ON_SQLITE
+async def test_without_room_for_a_journal_there_is_no_start(settings: Settings) -> None:
+    tight = msgspec.structs.replace(settings, journal_max_bytes=10)
+    with pytest.raises(SettingsError, match=r"^data_dir: no journal can be kept there: .*may take 10 bytes"):
+        async with open_world(tight, clock=TurningClock()):
+            pass
 
 
 async def test_an_entry_that_no_database_takes_is_set_aside_and_stops_no_other(

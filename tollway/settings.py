@@ -60,12 +60,13 @@ class ProviderSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown
 
 
 class ModelSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A model that genai-prices does not know, or a price of your own, `[[models]]`."""
+    """A model that genai-prices does not know, a name or a price of your own, `[[models]]`."""
 
     name: str
     provider: str
     upstream: str
-    price: PriceSettings
+    price: PriceSettings | None = None
+    """Without one it has the imported price of `name`, else what `upstream` costs at the provider."""
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -134,12 +135,55 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     request_max_bytes: Annotated[int, Meta(description="Largest body of an inference request.", gt=0)] = (
         32 * 1024 * 1024
     )
-    journal_max_records: Annotated[
+    journal_fsync: Annotated[
+        Literal["never", "interval", "group"],
+        Meta(
+            description=(
+                "When the journal is synchronised with the disk: `never`; each 50 ms; or, one "
+                "synchronisation for a `group` of calls, before a vendor is asked and an answer ends."
+            )
+        ),
+    ] = "interval"
+    journal_segment_bytes: Annotated[
+        int,
+        Meta(description="Size of a file of the journal; it is allocated before it is used.", ge=256 * 1024),
+    ] = 16 * 1024 * 1024
+    journal_max_bytes: Annotated[
         int,
         Meta(
-            description="Calls that may wait to be written to the database; beyond, new ones get 503.", gt=0
+            description=(
+                "What this process's journal may take on the disk; beyond, what is stored goes, and then "
+                "new calls get 503."
+            ),
+            ge=512 * 1024,
         ),
-    ] = 20_000
+    ] = 8 * 1024 * 1024 * 1024
+    journal_keep_days: Annotated[
+        float,
+        Meta(
+            description="Days that journals are kept after they are stored, to bring a restored database "
+            "up to date.",
+            ge=0,
+        ),
+    ] = 3.0
+    unpriced: Annotated[
+        Literal["refuse", "allow"],
+        Meta(
+            description=(
+                "A vendor's model without a known price: `refuse` it (402), or `allow` it at no cost, its "
+                "rows marked `unpriced`; no limit in dollars holds for them."
+            )
+        ),
+    ] = "refuse"
+    body_max_bytes: Annotated[
+        int,
+        Meta(
+            description=(
+                "What is kept of a prompt and of an answer, each, for organisations at privacy level 1."
+            ),
+            ge=0,
+        ),
+    ] = 256 * 1024
     drain_s: Annotated[
         int,
         Meta(
@@ -324,7 +368,8 @@ def _check(settings: Settings) -> None:
             raise SettingsError(f"{where}.name: {model.name} is there twice")
         seen.add(model.name)
         for key in ("input", "cached_input", "output"):
-            _check_price(f"{where}.price.{key}", getattr(model.price, key))
+            if model.price:
+                _check_price(f"{where}.price.{key}", getattr(model.price, key))
 
 
 def _check_provider(name: str, provider: ProviderSettings) -> None:

@@ -7,7 +7,8 @@ folded last. Does not own what any part does. Tests open the same world with ano
 import asyncio
 import contextlib
 import logging
-from collections.abc import AsyncIterator
+import socket
+from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -17,23 +18,28 @@ from tollway.domain.caller import Caller
 from tollway.domain.clock import US_PER_S, Clock, SystemClock
 from tollway.domain.errors import StoreUnavailable
 from tollway.domain.ids import JournalId, new_id
+from tollway.domain.price import History
 from tollway.gateway.chat import Gateway
 from tollway.gateway.live import Live, Loader
 from tollway.gateway.metered import Meter
+from tollway.metering.disk import Disk
 from tollway.metering.folder import Folder
 from tollway.metering.journal import Journal
-from tollway.providers.catalog import Catalog, Route, Vendor
+from tollway.metering.recovery import Recovery
+from tollway.providers.catalog import Catalog, Configured, Vendor
 from tollway.providers.connection import VendorConnection
-from tollway.providers.prices import FixedPrice, compile_configured
+from tollway.providers.prices import compile_configured
 from tollway.push.worker import Pusher, Run
 from tollway.settings import Settings, SettingsError
 from tollway.store.apps import find_caller
 from tollway.store.changes import position, prune, since
 from tollway.store.database import Database
 from tollway.store.deployment import identify
+from tollway.store.journals import close_journal, register_journal
 from tollway.store.key_file import parse_key, read_or_make_key
 from tollway.store.migrate import migrate
 from tollway.store.partitions import ensure_partitions
+from tollway.store.price_list import imported_prices
 from tollway.store.vault import Vault
 
 CHANGES_POLL_S = 0.25
@@ -41,6 +47,8 @@ _RESTART_S = 1.0
 _HOUSEKEEPING_S = 3600.0
 _CHANGES_KEPT_S = 3600
 _LEAST_LAST_FOLD_S = 1
+_RECOVERY_S = 5.0
+_DAY_S = 86_400
 
 _log = logging.getLogger(__name__)
 
@@ -56,18 +64,23 @@ class World:
     deployment: str
     journal: Journal
     folder: Folder
+    recovery: Recovery
     gateway: Gateway
     pusher: Pusher
 
     async def refresh(self) -> None:
-        """Read the feed of changes, and forget what they touch."""
+        """Read the feed of changes, forget what they touch, and take over imported prices."""
         live = self.gateway.live
         changes = await self.database.read(since, live.position)
+        if changes.are_of_prices:
+            self.gateway.catalog.reprice(await self.database.read(imported_prices))
         live.forget(changes.upto, changes.org_ids if changes.complete else None)
 
     async def settled(self) -> None:
-        """Fold and push what there is now, and forget what changed: all that tasks do over time."""
+        """Recover, fold and push what there is now, and forget what changed: all that tasks do over time."""
         await self.refresh()
+        await self.recovery.recover()
+        await self.folder.catch_up()
         await self.folder.fold_all()
         await self.pusher.push_once()
 
@@ -95,8 +108,12 @@ async def open_world(
         vendors = {
             name: await stack.enter_async_context(_connection(settings, name)) for name in settings.providers
         }
-        journal = Journal(JournalId(new_id(clock.now_us())), settings.journal_max_records)
-        catalog = _catalog(settings)
+        disk = Disk(journal_folder(settings, deployment))
+        journal = _journal(settings, disk, clock)
+        stack.callback(journal.close)
+        await database.write(register_journal, journal.id, place_of(disk), clock.now_us())
+        seen = await database.read(position)  # before the prices: what comes between is read again
+        catalog = catalog_of(settings, await database.read(imported_prices))
         world = World(
             settings=settings,
             clock=clock,
@@ -104,11 +121,12 @@ async def open_world(
             vault=vault,
             deployment=deployment,
             journal=journal,
-            folder=Folder(journal, database, clock),
+            folder=Folder(journal, disk, database, clock),
+            recovery=Recovery(disk, database, clock, own=journal.id),
             gateway=Gateway(
-                live=Live(_loader(database), await database.read(position)),
+                live=Live(_loader(database, clock), seen),
                 catalog=catalog,
-                meter=Meter(journal, catalog, clock),
+                meter=Meter(journal, catalog, clock, settings.body_max_bytes),
                 vendors=vendors,
             ),
             pusher=Pusher(
@@ -141,7 +159,9 @@ async def _tasks(world: World) -> AsyncIterator[None]:
             task.add_done_callback(tasks.discard)
             return task
 
+        start(world.journal.run, "synchronise the journal")
         start(world.folder.run, "fold")
+        start(partial(_recover, world), "recover journals")
         start(partial(_follow_changes, world), "follow changes")
         start(partial(_keep_house, world), "keep house")
         start(partial(world.pusher.run, start), "push")
@@ -172,33 +192,81 @@ async def _follow_changes(world: World) -> None:
         await asyncio.sleep(CHANGES_POLL_S)
 
 
+async def _recover(world: World) -> None:
+    while True:
+        with contextlib.suppress(StoreUnavailable):
+            await world.recovery.recover()
+            await world.folder.catch_up()
+        await asyncio.sleep(_RECOVERY_S)
+
+
 async def _keep_house(world: World) -> None:
+    kept_us = int(world.settings.journal_keep_days * _DAY_S * US_PER_S)
     while True:
         now_us = world.clock.now_us()
         try:
             await world.database.write(ensure_partitions, now_us)
             await world.database.write(prune, now_us - _CHANGES_KEPT_S * US_PER_S)
+            world.journal.drop(now_us - kept_us)
+            await world.recovery.remove_old(now_us - kept_us)
         except StoreUnavailable as error:
             _log.warning("housekeeping is put off: %s", error)
         await asyncio.sleep(_HOUSEKEEPING_S)
 
 
 async def _fold_the_rest(world: World) -> None:
-    """The last act: store what was metered, and say what could not be."""
+    """The last act: store what was metered; what the database does not take waits in the journal."""
     patience_s = max(world.settings.drain_s, _LEAST_LAST_FOLD_S)
+    journal = world.journal
     try:
         async with asyncio.timeout(patience_s):
+            await journal.sync()
             await world.folder.drain()
-    except TimeoutError:
-        lost = world.journal.waiting
-        _log.error("lost at the stop: %d metered calls (no database for %d s)", lost, patience_s)
-    if world.journal.open:
-        _log.error("lost at the stop: %d calls that were still running", len(world.journal.open))
+            if not (journal.open or journal.trouble):
+                now_us, folded_to = world.clock.now_us(), world.folder.folded_to
+                await world.database.write(close_journal, journal.id, now_us, folded_to=folded_to)
+    except (TimeoutError, StoreUnavailable):
+        waiting = world.folder.waiting
+        _log.warning("%d records stay in the journal and are stored after the next start", waiting)
+    if journal.open:
+        _log.error("%d calls were still running: they will be unsettled", len(journal.open))
+    if journal.unwritten:
+        _log.error("lost at the stop: the ends of %d calls, which no disk took", journal.unwritten)
 
 
-def _loader(database: Database) -> Loader:
+def journal_folder(settings: Settings, deployment: str) -> Path:
+    """Where the journals of this data folder lie: those of another deployment's database lie elsewhere."""
+    return Path(settings.data_dir).resolve() / "journal" / deployment
+
+
+async def open_recovery(settings: Settings, database: Database, clock: Clock) -> Recovery:
+    """The journals of this data folder, for commands that run beside a server or without one."""
+    deployment = await database.write(identify, clock.now_us())
+    return Recovery(Disk(journal_folder(settings, deployment)), database, clock)
+
+
+def place_of(disk: Disk) -> str:
+    """Where an operator finds a journal: host and folder."""
+    return f"{socket.gethostname()}:{disk.root}"
+
+
+def _journal(settings: Settings, disk: Disk, clock: Clock) -> Journal:
+    try:
+        return Journal(
+            disk,
+            JournalId(new_id(clock.now_us())),
+            clock,
+            segment_bytes=settings.journal_segment_bytes,
+            max_bytes=settings.journal_max_bytes,
+            fsync=settings.journal_fsync,
+        )
+    except OSError as error:
+        raise SettingsError(f"data_dir: no journal can be kept there: {error}") from None
+
+
+def _loader(database: Database, clock: Clock) -> Loader:
     async def load(key_hash: str) -> tuple[Caller | None, int]:
-        return await database.read(find_caller, key_hash)
+        return await database.read(find_caller, key_hash, clock.now_us())
 
     return load
 
@@ -216,19 +284,20 @@ def _connection(settings: Settings, name: str) -> VendorConnection:
     )
 
 
-def _catalog(settings: Settings) -> Catalog:
-    configured = [
-        Route(
+def catalog_of(settings: Settings, imported: Mapping[str, History]) -> Catalog:
+    """Every model of the configuration and its vendors, at the prices known now."""
+    models = [
+        Configured(
+            name=model.name,
             provider=model.provider,
-            model=model.name,
             upstream=model.upstream,
-            prices=FixedPrice(
-                compile_configured(
-                    input_usd=model.price.input,
-                    output_usd=model.price.output,
-                    cached_input_usd=model.price.cached_input,
-                )
-            ),
+            price=compile_configured(
+                input_usd=model.price.input,
+                output_usd=model.price.output,
+                cached_input_usd=model.price.cached_input,
+            )
+            if model.price
+            else None,
         )
         for model in settings.models
     ]
@@ -236,7 +305,7 @@ def _catalog(settings: Settings) -> Catalog:
         Vendor(name=name, listed_as=provider.prices or name, models_only=provider.models_only)
         for name, provider in settings.providers.items()
     ]
-    return Catalog(vendors, configured)
+    return Catalog(vendors, models, imported, allows_unpriced=settings.unpriced == "allow")
 
 
 def _database(settings: Settings) -> Database:

@@ -2,11 +2,12 @@
 
 from fractions import Fraction
 
+import msgspec
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tollway.domain.money import NANO_PER_USD, half_even
-from tollway.domain.price import Steps, compile_price, cost_of
+from tollway.domain.price import Steps, compile_price, cost_of, price_from, rates_of
 from tollway.domain.usage import PROMPT_SIDE, Unit, prompt_tokens
 
 MILLION = 1_000_000
@@ -63,8 +64,8 @@ def test_a_sum_of_small_parts_is_rounded_once_and_not_part_by_part() -> None:
     # Each part is 0.4 nano-dollars: rounded alone, all of them would be nothing.
     price = compile_price("test", dict.fromkeys(Unit, ((-1, Fraction(4, 10 * NANO_PER_USD)),)))
     cost = cost_of(dict.fromkeys(Unit, 1), price)
-    assert len(Unit) == 10
-    assert cost.total == 4
+    assert len(Unit) == 15
+    assert cost.total == 6
 
 
 def test_a_step_applies_only_strictly_above_its_threshold_and_then_to_all_tokens() -> None:
@@ -122,3 +123,21 @@ def test_the_version_tells_the_source_and_changes_with_the_content_only() -> Non
     assert one.version.startswith("list/1@")
     assert len({one.version, other.version, compile_price("list/2", {}).version}) == 3
     assert cost_of({Unit.INPUT: 1}, one).version == one.version
+
+
+@given(prices)
+@settings(deadline=None, max_examples=100)
+def test_a_price_written_as_json_and_read_is_the_same_price(dollars: dict[Unit, Steps]) -> None:
+    price = compile_price("test", dollars)
+    written = msgspec.json.decode(msgspec.json.encode(rates_of(price)))
+    assert price_from(price.version, written) == price
+
+
+def test_numbers_of_a_price_are_written_as_text_since_json_s_may_be_rounded_by_who_reads_them() -> None:
+    rate = Fraction(2**80 + 1, 3**60)
+    price = compile_price("test", {Unit.INPUT: ((-1, rate), (200_000, 2 * rate))})
+    written = rates_of(price)
+    assert written["denominator"] == str(price.denominator)
+    assert price.denominator > 2**64
+    first, second = price.rates[Unit.INPUT]
+    assert written["rates"] == {"input": [[-1, str(first[1])], [200_000, str(second[1])]]}

@@ -7,12 +7,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.domain.test_ledger import an_entry, cost
-from tollway.domain.ledger import Entry
+from tests.domain.test_ledger import START, an_entry, cost
+from tollway.domain.ledger import Entry, Outcome, correction, unsettled
 from tollway.domain.money import Nano
 from tollway.domain.price import Cost
 from tollway.domain.series import BUCKET_LABELS, DURATION_BUCKETS_S, Metric, Series, increments
-from tollway.domain.usage import COMPLETION_TOKENS, PROMPT_TOKENS, Unit
+from tollway.domain.usage import COMPLETION_TOKENS, PROMPT_SIDE, PROMPT_TOKENS, Unit
 
 US = 1_000_000
 
@@ -55,15 +55,37 @@ def test_an_attempt_that_did_not_answer_costs_but_is_no_request() -> None:
     assert {metric for metric, _ in totals} == {Metric.TOKENS, Metric.COST, Metric.BENCHMARK_COST}
 
 
+def test_a_lost_call_is_a_request_that_lasted_no_time_known() -> None:
+    assert added(unsettled(START, 10**15)) == {(Metric.REQUESTS, "500"): 1}
+
+
+def test_a_lost_attempt_that_is_not_the_last_adds_nothing() -> None:
+    assert added(msgspec.structs.replace(unsettled(START, 9), final=False)) == {}
+
+
+def test_a_correction_adds_tokens_and_costs_but_no_request_and_no_duration() -> None:
+    late = msgspec.structs.replace(an_entry(cost(500, 250)), request_id=START.request_id)
+    whole, corrected = added(late), added(correction(late))
+    assert {metric for metric, _ in corrected} == {Metric.TOKENS, Metric.COST, Metric.BENCHMARK_COST}
+    assert corrected == {key: value for key, value in whole.items() if key in corrected}
+
+
+@pytest.mark.parametrize("outcome", [outcome for outcome in Outcome if outcome != "unsettled"])
+def test_of_every_call_whose_end_is_known_the_duration_is_counted(outcome: Outcome) -> None:
+    totals = added(msgspec.structs.replace(an_entry(None), outcome=outcome))
+    assert sum(value for (metric, _), value in totals.items() if metric is Metric.DURATION_BUCKET) == 1
+
+
 def test_units_of_one_kind_are_summed_and_fees_are_no_tokens() -> None:
     units = dict.fromkeys(Unit, 7)
     by_unit = dict.fromkeys(Unit, Nano(3))
-    paid = Cost(version="test", by_unit=by_unit, prompt=Nano(18), completion=Nano(12))
+    prompt = Nano(3 * len(PROMPT_SIDE))
+    paid = Cost(version="test", by_unit=by_unit, prompt=prompt, completion=Nano(3 * len(Unit) - prompt))
     totals = added(msgspec.structs.replace(an_entry(None), units=units, cost=paid))
     tokens = sum(value for (metric, _), value in totals.items() if metric is Metric.TOKENS)
     assert tokens == 7 * len(PROMPT_TOKENS | COMPLETION_TOKENS)
     assert totals[Metric.TOKENS, "cache_write"] == 14
-    assert totals[Metric.COST, "input"] == 9
+    assert totals[Metric.COST, "input"] == 15
     assert sum(value for (metric, _), value in totals.items() if metric is Metric.COST) == paid.total
 
 

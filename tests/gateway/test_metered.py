@@ -1,11 +1,16 @@
 """What a ledger row says of a call: units, cost, and what the benchmark model would have cost."""
 
 import asyncio
+import contextlib
+from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from msgspec.structs import replace
 
 from tests.gateway.scripts import answer, entries, error, gated, only_entry
+from tests.metering.journals import begin, finish, records
+from tests.world.clock import TurningClock
 from tests.world.stage import Stage
 from tollway.demo.offer import BENCHMARK_MODEL, CHEAP_MODEL
 from tollway.domain.caller import Caller
@@ -16,7 +21,8 @@ from tollway.domain.usage import Unit
 from tollway.gateway.call import Call
 from tollway.gateway.metered import Meter, Tally
 from tollway.gateway.wire import read_chat
-from tollway.metering.journal import Journal
+from tollway.metering.disk import Disk
+from tollway.metering.journal import RETRY_S, Journal
 from tollway.settings import Settings
 
 OVERLAPPING = {
@@ -97,31 +103,46 @@ async def test_one_organisation_pays_for_itself_only(stage: Stage) -> None:
     assert {entry.org_id for entry in await entries(stage, other)} == {other.org_id}
 
 
+def fill(journal: Journal) -> list[Entry]:
+    """Other calls in flight, until no more fit into the journal; what they end with."""
+    begun = []
+    with contextlib.suppress(MeteringUnavailable):
+        while True:
+            begun += begin(journal)
+    return begun
+
+
 class TestFullJournal:
     @pytest.fixture
     def settings(self, settings: Settings) -> Settings:
-        return replace(settings, journal_max_records=1)
+        return replace(settings, journal_segment_bytes=256 * 1024, journal_max_bytes=512 * 1024)
 
     async def test_a_call_that_cannot_be_recorded_is_not_made(self, stage: Stage) -> None:
         acme = await stage.tenant()
-        assert (await stage.chat(acme)).status == 200
+        journal = stage.world.journal
+        begun = fill(journal)
         ready = await stage.request("GET", "/readyz")
-        assert (ready.status, ready.json["checks"]) == (503, {"database": "ok", "journal": "full"})
+        assert (ready.status, ready.json["checks"]["database"]) == (503, "ok")
+        assert ready.json["checks"]["journal"] == "no new segment: the journal may take 524288 bytes"
         refused = await stage.chat(acme)
         assert (refused.status, refused.json["error"]["code"]) == (503, "metering_unavailable")
-        assert len(stage.vendor.requests) == 1
-        assert (await only_entry(stage, acme)).status == 200
-        assert (await stage.request("GET", "/readyz")).status == 200
+        assert stage.vendor.requests == []
+        finish(journal, begun)
+        await stage.settled()
+        stage.clock.advance(RETRY_S)
         assert (await stage.chat(acme)).status == 200
+        assert (await only_entry(stage, acme)).status == 200
 
     async def test_a_call_in_flight_takes_room_and_is_never_refused_its_end(self, stage: Stage) -> None:
         acme = await stage.tenant()
         async with gated(stage, b"", b"data: [DONE]\n\n") as vendor:
             first = asyncio.create_task(stage.chat(acme, stream=True))
             await vendor.asked.wait()
+            begun = fill(stage.world.journal)
             assert (await stage.chat(acme)).status == 503
             vendor.gate.set()
             assert (await first).status == 200
+        finish(stage.world.journal, begun)
         assert (await only_entry(stage, acme)).outcome is Outcome.ESTIMATED
 
 
@@ -129,11 +150,16 @@ class TestEnds:
     """Each way out of the block ends the call once."""
 
     @pytest.fixture
-    def journal(self) -> Journal:
-        return Journal(JournalId("a-journal"), 10)
+    def disk(self, tmp_path: Path) -> Disk:
+        return Disk(tmp_path / "journal")
+
+    @pytest.fixture
+    def journal(self, disk: Disk) -> Iterator[Journal]:
+        with contextlib.closing(small_journal(disk)) as journal:
+            yield journal
 
     def tally(self, stage: Stage, journal: Journal, benchmark: str | None = None) -> Tally:
-        meter = Meter(journal, stage.world.gateway.catalog, stage.clock)
+        meter = Meter(journal, stage.world.gateway.catalog, stage.clock, 0)
         asked = read_chat(b'{"model": "demo/small", "messages": []}')
         caller = Caller(
             org_id=OrgId("an-org"),
@@ -149,9 +175,9 @@ class TestEnds:
         call = Call(request_id=RequestId("a-request"), received_us=0, token=None, read_body=no_body)
         return Tally(meter, call, caller, stage.world.gateway.catalog.resolve(CHEAP_MODEL), asked)
 
-    def ended(self, journal: Journal) -> Entry:
+    def ended(self, disk: Disk, journal: Journal) -> Entry:
         assert not journal.open
-        ((_, entry),) = journal.peek(10)
+        ((_, entry),) = records(disk, journal.id)
         return entry
 
     @pytest.mark.parametrize(
@@ -163,39 +189,49 @@ class TestEnds:
         ],
     )
     async def test_an_error_on_the_way_ends_the_call(
-        self, stage: Stage, journal: Journal, error: BaseException, outcome: Outcome, status: int, code: str
+        self,
+        stage: Stage,
+        disk: Disk,
+        journal: Journal,
+        error: BaseException,
+        outcome: Outcome,
+        status: int,
+        code: str,
     ) -> None:
         with pytest.raises(type(error)), self.tally(stage, journal):
             raise error
-        entry = self.ended(journal)
+        entry = self.ended(disk, journal)
         assert (entry.outcome, entry.status, entry.error_code) == (outcome, status, code)
 
     async def test_an_error_behind_the_end_does_not_end_it_twice(
-        self, stage: Stage, journal: Journal
+        self, stage: Stage, disk: Disk, journal: Journal
     ) -> None:
         tally = self.tally(stage, journal)
         tally.count({Unit.INPUT: 5}, None, 0)
         tally.answered(200)
         with pytest.raises(Forbidden), tally:
             raise Forbidden("no")
-        assert self.ended(journal).outcome is Outcome.SETTLED
+        assert self.ended(disk, journal).outcome is Outcome.SETTLED
 
-    async def test_a_call_ends_once(self, stage: Stage, journal: Journal) -> None:
+    async def test_a_call_ends_once(self, stage: Stage, disk: Disk, journal: Journal) -> None:
         tally = self.tally(stage, journal)
         tally.given_up()
         with pytest.raises(KeyError):
             tally.answered(200)
-        assert self.ended(journal).status == 499
+        assert self.ended(disk, journal).status == 499
 
     async def test_a_call_given_up_after_its_usage_came_is_settled(
-        self, stage: Stage, journal: Journal
+        self, stage: Stage, disk: Disk, journal: Journal
     ) -> None:
         tally = self.tally(stage, journal)
         tally.count({Unit.INPUT: 5}, None, 0)
         tally.count({Unit.INPUT: 7}, "flex", 0)
         tally.count(None, None, 0)
         assert tally.given_up().outcome is Outcome.SETTLED
-        assert (self.ended(journal).units, self.ended(journal).service_tier) == ({Unit.INPUT: 7}, "flex")
+        assert (self.ended(disk, journal).units, self.ended(disk, journal).service_tier) == (
+            {Unit.INPUT: 7},
+            "flex",
+        )
 
     @pytest.mark.parametrize("gone", ["demo/gone", "nobody/has-it", "gone"])
     async def test_a_benchmark_that_is_gone_saves_nothing(
@@ -204,14 +240,19 @@ class TestEnds:
         entry = self.tally(stage, journal, benchmark=gone).given_up()
         assert (entry.benchmark_model, entry.benchmark, entry.prompt_savings) == (None, None, 0)
 
-    async def test_a_full_journal_admits_no_call(self, stage: Stage) -> None:
-        journal = Journal(JournalId("a-journal"), 1)
+    async def test_a_full_journal_admits_no_call(self, stage: Stage, journal: Journal) -> None:
         tally = self.tally(stage, journal)
+        begun = fill(journal)
         with pytest.raises(MeteringUnavailable):
             self.tally(stage, journal)
+        assert len(journal.open) == len(begun) + 1
         tally.answered(200)
-        with pytest.raises(MeteringUnavailable):
-            self.tally(stage, journal)
+
+
+def small_journal(disk: Disk) -> Journal:
+    size = 64 * 1024
+    id_ = JournalId("a-journal")
+    return Journal(disk, id_, TurningClock(), segment_bytes=size, max_bytes=2 * size, fsync="never")
 
 
 async def no_body() -> bytes:

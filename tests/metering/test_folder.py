@@ -10,28 +10,46 @@ from pathlib import Path
 import psycopg
 import pytest
 from psycopg import sql
-from sqlalchemy import Connection, delete
 
+from tests.metering.journals import (
+    BreakableDisk,
+    Desk,
+    begin,
+    ended,
+    finish,
+    ids,
+    price,
+    refused,
+    rotate,
+)
+from tests.metering.ledgers import stored
+from tests.store.folds import check, position
 from tests.world.clock import TurningClock
-from tests.world.entries import JOURNAL, ON_POSTGRESQL, ORG, entry, start_of
-from tollway.domain.errors import StoreUnavailable
-from tollway.domain.ids import RequestId
-from tollway.domain.ledger import Entry
+from tests.world.entries import ON_POSTGRESQL
+from tollway.domain.errors import MeteringUnavailable, StoreUnavailable
 from tollway.metering.folder import RECORDS_PER_BATCH, Folder
-from tollway.metering.journal import Journal
+from tollway.metering.journal import RETRY_S, Journal
 from tollway.store.database import Database
-from tollway.store.schema import journals
-from tollway.store.usage import read_entries
+from tollway.store.journals import position_of
+from tollway.store.prices import read_prices
 
 
 @pytest.fixture
-def journal() -> Journal:
-    return Journal(JOURNAL, 5_000)
+def journal(desk: Desk) -> Journal:
+    return desk.journal()
 
 
 @pytest.fixture
-def folder(journal: Journal, database: Database) -> Folder:
-    return Folder(journal, database, TurningClock())
+def folder(journal: Journal, disk: BreakableDisk, database: Database, clock: TurningClock) -> Folder:
+    return Folder(journal, disk, database, clock)
+
+
+@pytest.fixture
+def lonely(journal: Journal, disk: BreakableDisk, tmp_path: Path, clock: TurningClock) -> Iterator[Folder]:
+    """A folder whose database is away."""
+    database = Database(f"sqlite:///{tmp_path / 'missing' / 'tollway.db'}")
+    yield Folder(journal, disk, database, clock)
+    database.close()
 
 
 @asynccontextmanager
@@ -40,9 +58,13 @@ async def running(folder: Folder) -> AsyncIterator[None]:
     try:
         yield
     finally:
-        task.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await task
+        await stopped(task)
+
+
+async def stopped(task: "asyncio.Task[None]") -> None:
+    task.cancel()
+    with contextlib.suppress(asyncio.CancelledError):
+        await task
 
 
 async def until(is_so: Callable[[], bool]) -> None:
@@ -51,100 +73,195 @@ async def until(is_so: Callable[[], bool]) -> None:
             await asyncio.sleep(0.01)
 
 
-async def until_folded(journal: Journal) -> None:
-    await until(lambda: not journal.waiting)
+class TestInOrder:
+    async def test_what_has_ended_is_stored_by_itself(
+        self, journal: Journal, folder: Folder, database: Database
+    ) -> None:
+        async with running(folder):
+            made = ended(journal, 3)
+            await until(lambda: not folder.waiting)
+            made += ended(journal, 2)
+            await until(lambda: not folder.waiting)
+        assert check(database) == made
+
+    async def test_a_call_that_is_still_running_is_not_stored(
+        self, journal: Journal, folder: Folder, database: Database
+    ) -> None:
+        begun = begin(journal)
+        made = ended(journal)
+        await folder.fold_all()
+        assert check(database) == made
+        finish(journal, begun)
+        await folder.fold_all()
+        assert check(database) == made + begun
+
+    async def test_more_than_one_batch_over_more_than_one_segment(
+        self, journal: Journal, folder: Folder, database: Database
+    ) -> None:
+        made = ended(journal, RECORDS_PER_BATCH + 1)
+        assert journal.extent[0] > 2
+        await folder.fold_all()
+        assert folder.waiting == 0
+        assert stored(database) == ids(made)
+        assert position(database, journal.id) == folder.folded_to == journal.next_offset
+
+    async def test_folding_nothing_is_nothing(
+        self, journal: Journal, folder: Folder, database: Database
+    ) -> None:
+        await folder.fold_all()
+        assert not await folder.fold_some()
+        begin(journal, 2)
+        await folder.fold_all()
+        assert stored(database) == []
+        assert database.write_here(lambda db: position_of(db, journal.id, 0)) == 0
+
+    async def test_prices_are_stored_with_what_was_priced_at_them(
+        self, journal: Journal, folder: Folder, database: Database
+    ) -> None:
+        finish(journal, begin(journal), [price("a@1"), price("b@1")])
+        await folder.fold_all()
+        finish(journal, begin(journal), [price("b@1"), price("c@1")])
+        rotate(journal)
+        finish(journal, begin(journal), [price("a@1")])
+        await folder.fold_all()
+        wanted = ["a@1", "b@1", "c@1", "d@1"]
+        assert database.write_here(lambda db: read_prices(db, wanted)) == {
+            version: price(version) for version in wanted[:3]
+        }
+
+    async def test_what_a_failed_synchronisation_made_the_journal_tell_twice_is_stored_once(
+        self, journal: Journal, folder: Folder, database: Database, disk: BreakableDisk
+    ) -> None:
+        made = ended(journal, 3)
+        await folder.fold_some()
+        await folder.fold_some()
+        disk.syncs.breaks_once()
+        await journal.sync()
+        made += ended(journal)
+        await folder.fold_all()
+        assert stored(database) == ids(made)
+        assert folder.waiting == 0
+
+    async def test_what_was_kept_in_memory_is_stored_once_it_is_written(
+        self, journal: Journal, folder: Folder, database: Database, disk: BreakableDisk, clock: TurningClock
+    ) -> None:
+        made = begin(journal, 3)
+        disk.torn_at = 1000
+        disk.trims.breaks()
+        disk.writes.breaks()
+        finish(journal, made)
+        await folder.fold_all()
+        disk.writes.heals()
+        clock.advance(RETRY_S)
+        made += ended(journal)
+        await folder.fold_all()
+        assert stored(database) == ids(made)
+
+    async def test_several_that_fold_at_once_store_each_call_once(
+        self, journal: Journal, folder: Folder, database: Database
+    ) -> None:
+        made = ended(journal, RECORDS_PER_BATCH + 20)
+        await asyncio.gather(*(folder.fold_all() for _ in range(4)))
+        assert stored(database) == ids(made)
+
+    async def test_two_folders_of_one_journal_store_each_call_once(
+        self, journal: Journal, folder: Folder, database: Database, disk: BreakableDisk, clock: TurningClock
+    ) -> None:
+        other = Folder(journal, disk, database, clock)
+        made = []
+        for each in (folder, other, other, folder):
+            made += ended(journal, 2)
+            await each.fold_all()
+        assert stored(database) == ids(made)
+        assert position(database, journal.id) == journal.next_offset
 
 
-def end_some(journal: Journal, count: int) -> list[RequestId]:
-    written = [entry() for _ in range(count)]
-    for each in written:
-        journal.start(start_of(each))
-        journal.end(each)
-    return [each.request_id for each in written]
+class TestCancelled:
+    @pytest.mark.parametrize("turns", range(12))
+    async def test_a_fold_that_is_given_up_anywhere_and_done_again_stores_each_call_once(
+        self, journal: Journal, folder: Folder, database: Database, turns: int
+    ) -> None:
+        made = ended(journal, 5)
+        await folder.fold_some()
+        made += ended(journal, 5)
+        task = asyncio.create_task(folder.fold_all())
+        for _ in range(turns):
+            await asyncio.sleep(0.001 if turns % 2 else 0)
+        await stopped(task)
+        made += ended(journal)
+        await folder.fold_all()
+        assert stored(database) == ids(made)
+        assert folder.waiting == 0
+
+    async def test_one_in_its_pause_can_be_stopped(self, journal: Journal, lonely: Folder) -> None:
+        async with running(lonely):
+            ended(journal)
+            await asyncio.sleep(0.15)
+        assert lonely.waiting == 2
 
 
-async def stored(database: Database) -> list[RequestId]:
-    def work(db: Connection) -> list[Entry]:
-        return [row.entry for row in read_entries(db, ORG, limit=5_000)]
+class TestAway:
+    async def test_while_the_database_is_away_all_waits_on_the_disk(
+        self, journal: Journal, lonely: Folder
+    ) -> None:
+        made = ended(journal, 3)
+        for _ in range(2):
+            with pytest.raises(StoreUnavailable):
+                await lonely.fold_some()
+        assert lonely.waiting == 2 * len(made)
+        assert journal.trouble is None
 
-    return [each.request_id for each in await database.read(work)]
+    async def test_once_the_journal_is_full_calls_are_refused_until_it_is_folded(
+        self, desk: Desk, disk: BreakableDisk, database: Database, clock: TurningClock
+    ) -> None:
+        journal = desk.journal("never", max_bytes=256 * 1024)
+        folder = Folder(journal, disk, database, clock)
+        made = []
+        while journal.trouble is None:
+            with contextlib.suppress(MeteringUnavailable):
+                made += ids(ended(journal))
+        clock.advance(RETRY_S)
+        assert refused(journal)
+        await folder.fold_all()
+        clock.advance(RETRY_S)
+        made += ids(ended(journal))
+        await folder.fold_all()
+        assert journal.trouble is None
+        assert stored(database) == made
 
-
-async def test_what_has_ended_is_stored_by_itself(
-    journal: Journal, folder: Folder, database: Database
-) -> None:
-    async with running(folder):
-        written = end_some(journal, 3)
-        await until_folded(journal)
-        written += end_some(journal, 2)
-        await until_folded(journal)
-    assert await stored(database) == written
-
-
-async def test_a_call_that_is_still_running_is_not_stored(
-    journal: Journal, folder: Folder, database: Database
-) -> None:
-    journal.start(start_of(entry()))
-    written = end_some(journal, 1)
-    await folder.fold_all()
-    assert await stored(database) == written
-    assert len(journal.open) == 1
-
-
-async def test_fold_all_stores_more_than_one_batch_in_order(
-    journal: Journal, folder: Folder, database: Database
-) -> None:
-    written = end_some(journal, 2 * RECORDS_PER_BATCH + 1)
-    await folder.fold_all()
-    assert journal.waiting == 0
-    assert await stored(database) == written
-
-
-async def test_folding_nothing_is_nothing(folder: Folder, database: Database) -> None:
-    await folder.fold_all()
-    await folder.fold_batch()
-    assert await stored(database) == []
-
-
-async def test_several_that_fold_at_once_store_each_call_once(
-    journal: Journal, folder: Folder, database: Database
-) -> None:
-    written = end_some(journal, RECORDS_PER_BATCH + 20)
-    await asyncio.gather(*(folder.fold_all() for _ in range(4)))
-    assert await stored(database) == written
-
-
-async def test_a_fold_that_was_cancelled_and_is_done_again_stores_each_call_once(
-    journal: Journal, folder: Folder, database: Database
-) -> None:
-    written = end_some(journal, 50)
-    await folder.fold_batch()
-    written += end_some(journal, 50)
-    task = asyncio.create_task(folder.fold_batch())
-    await asyncio.sleep(0.002)  # its transaction may run, be done, or not have begun: all is well
-    task.cancel()
-    with contextlib.suppress(asyncio.CancelledError):
-        await task
-    await folder.fold_all()
-    assert await stored(database) == written
-
-
-async def test_a_database_restored_from_before_this_process_started_is_folded_into(
-    journal: Journal, folder: Folder, database: Database
-) -> None:
-    before = end_some(journal, 1)
-    await folder.fold_all()
-    await database.write(lambda db: db.execute(delete(journals)))
-    after = end_some(journal, 1)
-    await folder.fold_all()
-    assert await stored(database) == before + after
+    @ON_POSTGRESQL
+    async def test_one_that_goes_away_is_waited_for_and_nothing_is_lost(
+        self,
+        journal: Journal,
+        folder: Folder,
+        database: Database,
+        database_url: str,
+        server: psycopg.Connection,
+        caplog: pytest.LogCaptureFixture,
+    ) -> None:
+        name = database_url.rpartition("/")[2]
+        async with running(folder):
+            made = ended(journal, 2)
+            await until(lambda: not folder.waiting)
+            rename(server, name, f"{name}_away")
+            with caplog.at_level(logging.WARNING, "tollway.metering.folder"):
+                made += ended(journal, 3)
+                await until(lambda: bool(caplog.records))
+            assert folder.waiting == 6
+            with pytest.raises(StoreUnavailable):
+                await folder.fold_all()
+            made += ended(journal)
+            rename(server, f"{name}_away", name)
+            await until(lambda: not folder.waiting)
+        assert stored(database) == ids(made)
+        assert caplog.messages[0].startswith("6 records wait to be stored: the database is not available")
 
 
 @pytest.fixture
-def renamed(database_url: str) -> Iterator[psycopg.Connection]:
+def server(database_url: str) -> Iterator[psycopg.Connection]:
     """A connection to the server by which the database is made to go away and come back."""
-    server, _, _ = database_url.rpartition("/")
-    with psycopg.connect(f"{server}/postgres", autocommit=True) as connection:
+    address, _, _ = database_url.rpartition("/")
+    with psycopg.connect(f"{address}/postgres", autocommit=True) as connection:
         yield connection
 
 
@@ -154,53 +271,16 @@ def rename(connection: psycopg.Connection, old: str, new: str) -> None:
     connection.execute(sql.SQL("ALTER DATABASE {} RENAME TO {}").format(*names))
 
 
-@ON_POSTGRESQL
-async def test_a_database_that_goes_away_is_waited_for_and_nothing_is_lost(
-    journal: Journal,
-    folder: Folder,
-    database: Database,
-    database_url: str,
-    renamed: psycopg.Connection,
-    caplog: pytest.LogCaptureFixture,
-) -> None:
-    name = database_url.rpartition("/")[2]
-    async with running(folder):
-        written = end_some(journal, 2)
-        await until_folded(journal)
-
-        rename(renamed, name, f"{name}_away")
-        with caplog.at_level(logging.WARNING, "tollway.metering.folder"):
-            written += end_some(journal, 3)
-            await until(lambda: bool(caplog.records))
-        assert journal.waiting == 3
-        with pytest.raises(StoreUnavailable):
-            await folder.fold_all()
-        written += end_some(journal, 1)
-
-        rename(renamed, f"{name}_away", name)
-        await until_folded(journal)
-    assert await stored(database) == written
-    assert caplog.messages[0].startswith("3 calls wait to be stored: the database is not available")
-
-
-async def test_while_the_database_is_away_the_journal_fills_up_and_loses_nothing(tmp_path: Path) -> None:
-    database = Database(f"sqlite:///{tmp_path / 'missing' / 'tollway.db'}")
-    journal = Journal(JOURNAL, 3)
-    folder = Folder(journal, database, TurningClock())
-    end_some(journal, 3)
-    for _ in range(2):
-        with pytest.raises(StoreUnavailable):
-            await folder.fold_batch()
-    assert journal.waiting == 3
-    assert not journal.has_room
-    database.close()
-
-
-async def test_a_folder_in_its_pause_can_be_stopped(tmp_path: Path) -> None:
-    database = Database(f"sqlite:///{tmp_path / 'missing' / 'tollway.db'}")
-    journal = Journal(JOURNAL, 3)
-    async with running(Folder(journal, database, TurningClock())):
-        end_some(journal, 1)
-        await asyncio.sleep(0.15)
-    assert journal.waiting == 1
-    database.close()
+class TestRoom:
+    async def test_what_is_folded_may_go_but_for_the_segment_before_the_last(
+        self, desk: Desk, disk: BreakableDisk, database: Database, clock: TurningClock
+    ) -> None:
+        journal = desk.journal("never")
+        folder = Folder(journal, disk, database, clock)
+        for _ in range(4):
+            rotate(journal)
+        journal.drop(2**60)
+        assert disk.segments(journal.id) == [0, 1, 2, 3, 4]
+        await folder.fold_all()
+        journal.drop(2**60)
+        assert disk.segments(journal.id) == [3, 4]

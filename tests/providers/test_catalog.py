@@ -12,8 +12,8 @@ from tollway.domain.clock import US_PER_S
 from tollway.domain.errors import ModelNotFound, NotPriced
 from tollway.domain.price import cost_of
 from tollway.domain.usage import Unit
-from tollway.providers.catalog import Catalog, Route, Vendor
-from tollway.providers.prices import FixedPrice, compile_configured
+from tollway.providers.catalog import Catalog, Configured, Route, Vendor
+from tollway.providers.prices import compile_configured
 
 NOW_US = NOON_US + 250 * 86_400 * US_PER_S
 
@@ -26,12 +26,12 @@ EUROPE = Vendor(name="europe", listed_as="openai")
 UNLISTED = Vendor(name="lab", listed_as="no-such-vendor")
 
 
-def priced(model: str, provider: str, upstream: str = "upstream") -> Route:
+def priced(model: str, provider: str, upstream: str = "upstream") -> Configured:
     price = compile_configured(input_usd="1", output_usd="2", cached_input_usd=None)
-    return Route(provider=provider, model=model, upstream=upstream, prices=FixedPrice(price))
+    return Configured(provider=provider, name=model, upstream=upstream, price=price)
 
 
-def catalog(*vendors: Vendor, models: tuple[Route, ...] = ()) -> Catalog:
+def catalog(*vendors: Vendor, models: tuple[Configured, ...] = ()) -> Catalog:
     return Catalog(vendors, models)
 
 
@@ -75,15 +75,16 @@ def test_a_vendor_may_have_a_name_of_its_own_here() -> None:
 def test_a_configured_model_wins_over_a_listed_one() -> None:
     mine = priced("openai/gpt-4o", "openai", "my-deployment")
     one = catalog(OPENAI, models=(mine,))
-    assert one.resolve("openai/gpt-4o") is mine
-    assert one.resolve("gpt-4o") is mine
-    assert one.benchmark("openai/gpt-4o") is mine
+    route = one.resolve("openai/gpt-4o")
+    assert (route.model, route.upstream, dollars_per_million(route)) == (mine.name, mine.upstream, 10**9)
+    assert one.resolve("gpt-4o") is route
+    assert one.benchmark("openai/gpt-4o") is route
 
 
 def test_a_configured_model_may_have_any_name() -> None:
     mine = priced("fast", "openai")
     one = catalog(OPENAI, models=(mine,))
-    assert one.resolve("fast") is mine
+    assert found(one, "fast") == ("openai", "fast", "upstream")
     with pytest.raises(NotPriced):
         one.resolve("openai/fast")
 

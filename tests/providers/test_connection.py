@@ -20,12 +20,14 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from tollway.demo.server import LoopbackServer
 from tollway.demo.vendor import DemoVendor, Scripted
 from tollway.domain.errors import VendorError, VendorLate, VendorTimeout, VendorUnreachable
+from tollway.domain.ids import RequestId
 from tollway.domain.token import Secret
 from tollway.providers.connection import VendorConnection
 from tollway.providers.openai import CHAT_PATH
 
 KEY = "key-of-the-vendor"
 BODY = b'{"model":"small","messages":[{"role":"user","content":"Hi"}]}'
+REQUEST = RequestId("request-1")
 HOUR_S = 3_600.0
 
 Serve = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
@@ -99,9 +101,15 @@ class Recorder(LoopbackServer):
         return web.Response(body=b"{}", headers=self._headers)
 
 
+async def test_the_vendor_is_told_our_id_of_the_request() -> None:
+    async with Recorder() as recorder, connection(recorder.url) as acme:
+        (await acme.post(CHAT_PATH, BODY, REQUEST)).close()
+    assert recorder.seen[0].headers["X-Client-Request-Id"] == REQUEST
+
+
 async def test_an_answer_is_read_whole(vendor: DemoVendor) -> None:
     async with connection(vendor.base_url) as acme:
-        answer = await acme.post(CHAT_PATH, BODY)
+        answer = await acme.post(CHAT_PATH, BODY, REQUEST)
         assert answer.status == 200
         assert answer.headers["Content-Type"].startswith("application/json")
         assert (await answer.read()).startswith(b'{"id":')
@@ -113,7 +121,7 @@ async def test_an_answer_is_read_whole(vendor: DemoVendor) -> None:
 async def test_an_answer_is_read_part_by_part_as_it_comes(vendor: DemoVendor) -> None:
     vendor.scripted.append(Scripted(parts=[b"one", b"two", b"three"], pause_s=0.01))
     async with connection(vendor.base_url) as acme:
-        answer = await acme.post(CHAT_PATH, BODY)
+        answer = await acme.post(CHAT_PATH, BODY, REQUEST)
         parts = [await answer.chunk()]
         while parts[-1]:
             parts.append(await answer.chunk())
@@ -125,7 +133,7 @@ async def test_an_answer_is_read_part_by_part_as_it_comes(vendor: DemoVendor) ->
 async def test_a_vendor_s_refusal_is_an_answer(vendor: DemoVendor) -> None:
     vendor.scripted.append(Scripted(status=429, headers={"Retry-After": "7"}, parts=[b"slow down"]))
     async with connection(vendor.base_url) as acme:
-        answer = await acme.post(CHAT_PATH, BODY)
+        answer = await acme.post(CHAT_PATH, BODY, REQUEST)
         assert (answer.status, answer.headers["retry-after"]) == (429, "7")
         assert await answer.read() == b"slow down"
         answer.close()
@@ -133,7 +141,7 @@ async def test_a_vendor_s_refusal_is_an_answer(vendor: DemoVendor) -> None:
 
 async def test_the_key_is_sent_as_the_bearer_and_nowhere_else() -> None:
     async with Recorder() as recorder, connection(f"{recorder.url}/v1/") as acme:
-        (await acme.post(CHAT_PATH, BODY)).close()
+        (await acme.post(CHAT_PATH, BODY, REQUEST)).close()
         (request,) = recorder.seen
         assert request.headers["Authorization"] == f"Bearer {KEY}"
         assert [name for name, value in request.headers.items() if KEY in value] == ["Authorization"]
@@ -146,14 +154,14 @@ async def test_the_key_is_sent_as_the_bearer_and_nowhere_else() -> None:
 
 async def test_without_a_key_no_credentials_are_sent() -> None:
     async with Recorder() as recorder, connection(recorder.url, api_key=None) as acme:
-        (await acme.post(CHAT_PATH, BODY)).close()
+        (await acme.post(CHAT_PATH, BODY, REQUEST)).close()
         assert "Authorization" not in recorder.seen[0].headers
 
 
 async def test_what_a_vendor_wants_remembered_is_not_told_to_it_by_the_next_caller() -> None:
     async with Recorder(**{"Set-Cookie": "caller=first"}) as recorder, connection(recorder.url) as acme:
         for _ in range(2):
-            answer = await acme.post(CHAT_PATH, BODY)
+            answer = await acme.post(CHAT_PATH, BODY, REQUEST)
             await answer.read()
             answer.close()
         assert len(recorder.seen) == 2
@@ -166,7 +174,7 @@ async def test_a_redirect_is_not_followed_so_that_the_key_goes_nowhere_else(
 ) -> None:
     async with Recorder() as elsewhere, connection(vendor.base_url) as acme:
         vendor.scripted.append(Scripted(status=status, headers={"Location": f"{elsewhere.url}/v1"}))
-        answer = await acme.post(CHAT_PATH, BODY)
+        answer = await acme.post(CHAT_PATH, BODY, REQUEST)
         answer.close()
         assert answer.status == status
         assert elsewhere.seen == []
@@ -178,7 +186,7 @@ async def test_a_closed_port_is_an_unreachable_vendor() -> None:
         with pytest.raises(
             VendorUnreachable, match="acme cannot be reached: the connection was refused"
         ) as caught:
-            await acme.post(CHAT_PATH, BODY)
+            await acme.post(CHAT_PATH, BODY, REQUEST)
     assert str(port) not in str(caught.value)
     assert caught.value.status == 502
 
@@ -187,7 +195,7 @@ async def test_a_closed_port_is_an_unreachable_vendor() -> None:
 async def test_a_name_that_does_not_resolve_is_an_unreachable_vendor(host: str) -> None:
     async with connection(f"http://{host}") as acme:
         with pytest.raises(VendorUnreachable, match="acme cannot be reached") as caught:
-            await acme.post(CHAT_PATH, BODY)
+            await acme.post(CHAT_PATH, BODY, REQUEST)
     assert host not in str(caught.value)
 
 
@@ -197,7 +205,7 @@ async def test_a_vendor_that_hangs_up_before_its_answer_is_unreachable() -> None
 
     async with raw_server(hang_up) as port, connection(f"http://127.0.0.1:{port}") as acme:
         with pytest.raises(VendorUnreachable, match="the connection was lost"):
-            await acme.post(CHAT_PATH, BODY)
+            await acme.post(CHAT_PATH, BODY, REQUEST)
 
 
 async def test_a_vendor_that_does_not_speak_http_is_unreachable() -> None:
@@ -207,7 +215,7 @@ async def test_a_vendor_that_does_not_speak_http_is_unreachable() -> None:
 
     async with raw_server(babble) as port, connection(f"http://127.0.0.1:{port}") as acme:
         with pytest.raises(VendorUnreachable, match="the connection was lost") as caught:
-            await acme.post(CHAT_PATH, BODY)
+            await acme.post(CHAT_PATH, BODY, REQUEST)
     assert "SSH" not in str(caught.value)
 
 
@@ -247,7 +255,7 @@ async def test_a_certificate_that_nobody_vouches_for_is_not_accepted(tmp_path: P
     tls = self_signed(tmp_path)
     async with raw_server(hear, tls) as port, connection(f"https://127.0.0.1:{port}") as acme:
         with pytest.raises(VendorUnreachable, match="its certificate was not accepted"):
-            await acme.post(CHAT_PATH, BODY)
+            await acme.post(CHAT_PATH, BODY, REQUEST)
     assert not any(heard)
 
 
@@ -259,7 +267,7 @@ async def silent(reader: asyncio.StreamReader, _: asyncio.StreamWriter) -> None:
 async def test_a_vendor_that_never_answers_is_given_up(limits: dict[str, Any]) -> None:
     async with raw_server(silent) as port, connection(f"http://127.0.0.1:{port}", **limits) as acme:
         with pytest.raises(VendorTimeout, match="acme did not answer in time") as caught:
-            await acme.post(CHAT_PATH, BODY)
+            await acme.post(CHAT_PATH, BODY, REQUEST)
     assert caught.value.status == 504
 
 
@@ -270,7 +278,7 @@ async def test_a_vendor_that_falls_silent_in_its_answer_is_given_up() -> None:
         await reader.read()
 
     async with raw_server(fall_silent) as port, connection(f"http://127.0.0.1:{port}", idle_s=0.05) as acme:
-        answer = await acme.post(CHAT_PATH, BODY)
+        answer = await acme.post(CHAT_PATH, BODY, REQUEST)
         assert await answer.chunk() == b"hello"
         with pytest.raises(VendorTimeout, match="acme stopped answering"):
             await answer.chunk()
@@ -282,7 +290,7 @@ async def test_a_vendor_that_drips_for_ever_meets_the_deadline_of_the_whole_answ
 ) -> None:
     vendor.scripted.append(Scripted(parts=[b"x"] * 1_000, pause_s=0.01))
     async with connection(vendor.base_url, idle_s=HOUR_S, total_s=0.1) as acme:
-        answer = await acme.post(CHAT_PATH, BODY)
+        answer = await acme.post(CHAT_PATH, BODY, REQUEST)
         with pytest.raises(VendorLate, match="took longer than is waited for"):
             await answer.read()
         answer.close()
@@ -294,7 +302,7 @@ async def test_an_answer_that_is_broken_off_is_no_whole_one(
 ) -> None:
     vendor.scripted.append(Scripted(headers=headers, parts=[b"half"], breaks_off=True))
     async with connection(vendor.base_url) as acme:
-        answer = await acme.post(CHAT_PATH, BODY)
+        answer = await acme.post(CHAT_PATH, BODY, REQUEST)
         with pytest.raises(VendorUnreachable, match="acme broke off its answer: the connection was lost"):
             await answer.read()
         answer.close()
@@ -306,7 +314,7 @@ async def test_an_answer_shorter_than_it_said_is_broken_off() -> None:
         writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nhello")
 
     async with raw_server(short) as port, connection(f"http://127.0.0.1:{port}") as acme:
-        answer = await acme.post(CHAT_PATH, BODY)
+        answer = await acme.post(CHAT_PATH, BODY, REQUEST)
         with pytest.raises(VendorUnreachable, match="broke off"):
             await answer.read()
         answer.close()
@@ -315,10 +323,10 @@ async def test_an_answer_shorter_than_it_said_is_broken_off() -> None:
 async def test_an_answer_as_large_as_is_accepted_is_read_and_one_more_byte_is_not(vendor: DemoVendor) -> None:
     vendor.scripted.extend([Scripted(parts=[b"x" * 100]), Scripted(parts=[b"x" * 101])])
     async with connection(vendor.base_url, max_bytes=100) as acme:
-        fits = await acme.post(CHAT_PATH, BODY)
+        fits = await acme.post(CHAT_PATH, BODY, REQUEST)
         assert len(await fits.read()) == 100
         fits.close()
-        large = await acme.post(CHAT_PATH, BODY)
+        large = await acme.post(CHAT_PATH, BODY, REQUEST)
         with pytest.raises(VendorError, match="larger than is accepted"):
             await large.read()
         large.close()
@@ -335,7 +343,7 @@ async def test_an_answer_that_is_packed_small_is_measured_unpacked() -> None:
         await reader.read()
 
     async with raw_server(bomb) as port, connection(f"http://127.0.0.1:{port}", max_bytes=10_000) as acme:
-        answer = await acme.post(CHAT_PATH, BODY)
+        answer = await acme.post(CHAT_PATH, BODY, REQUEST)
         with pytest.raises(VendorError, match="larger than is accepted"):
             await answer.read()
         answer.close()
@@ -353,7 +361,7 @@ async def test_an_answer_read_to_its_end_leaves_the_connection_for_the_next_call
 
     async with raw_server(count) as port, connection(f"http://127.0.0.1:{port}") as acme:
         for _ in range(3):
-            answer = await acme.post(CHAT_PATH, BODY)
+            answer = await acme.post(CHAT_PATH, BODY, REQUEST)
             assert await answer.read() == b"hello"
             answer.close()
     assert opened == 1
@@ -371,7 +379,7 @@ async def test_an_abandoned_answer_takes_its_connection_with_it() -> None:
 
     async with raw_server(half) as port, connection(f"http://127.0.0.1:{port}") as acme:
         for _ in range(2):
-            answer = await acme.post(CHAT_PATH, BODY)
+            answer = await acme.post(CHAT_PATH, BODY, REQUEST)
             assert await answer.chunk() == b"hello"
             answer.close()
     assert opened == 2

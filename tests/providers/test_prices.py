@@ -1,38 +1,37 @@
-"""Compiled prices are what genai-prices itself would charge: it is the oracle of this file.
-
-Its counts overlap (a cached token is an input token too), ours are disjoint; `theirs` converts.
-"""
+"""Compiled prices are what genai-prices itself would charge: it is the oracle of this file."""
 
 from collections.abc import Iterator, Mapping
-from datetime import UTC, datetime
-from decimal import ROUND_HALF_EVEN, Decimal, localcontext
+from datetime import datetime
+from decimal import Decimal
 from fractions import Fraction
 from itertools import product
 
 import pytest
-from genai_prices.data_snapshot import get_snapshot
-from genai_prices.types import ModelInfo, ModelPrice, Provider
-from genai_prices.types import Usage as TheirUsage
+from genai_prices.types import ModelInfo, Provider
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.providers.oracle import PROVIDERS, charged_by_them, keys_of, standard_prices
 from tollway.domain.clock import US_PER_S
 from tollway.domain.price import cost_of
-from tollway.domain.usage import Unit, Usage, completion_tokens, prompt_tokens
+from tollway.domain.usage import Unit
 from tollway.providers.prices import FixedPrice, ListedPrice, PriceList, compile_configured, is_counted
 
 COUNTED = {
     *("input_mtok", "cache_read_mtok", "cache_write_mtok", "cache_write_5m_mtok", "cache_write_1h_mtok"),
     *("input_audio_mtok", "output_mtok", "output_reasoning_mtok", "output_audio_mtok"),
+    *("input_image_mtok", "output_image_mtok", "cache_audio_read_mtok", "output_citation_mtok"),
     *("requests_kcount", "web_searches_kcount"),
 }
+ON_TOP = {"input_audio_hours"}
+"""Counted, but sold with something else only."""
+
 NOT_COUNTED = {
     # Tokens that no vendor's chat answer tells apart from plain input, output or cached ones:
     # they are charged as those, as the oracle does with what it is told.
-    *("input_image_mtok", "output_image_mtok", "cache_image_read_mtok", "cache_audio_read_mtok"),
-    *("input_video_mtok", "output_video_mtok", "output_citation_mtok"),
-    # Not sold by the token: no chat answer reports them.
-    *("audio_hours", "input_audio_hours", "input_mchars", "input_text_messages_kcount"),
+    *("cache_image_read_mtok", "input_video_mtok", "output_video_mtok"),
+    # No chat answer reports them: speech, documents, and a tool of the Responses API.
+    *("audio_hours", "input_mchars", "input_text_messages_kcount"),
     *("input_document_kpages", "input_annotated_document_kpages", "storage_searches_kcount"),
 }
 
@@ -60,8 +59,6 @@ TIMES_US = tuple(
 )
 TODAY_US = TIMES_US[7]
 
-PROVIDERS = {provider.id: provider for provider in get_snapshot().providers}
-
 
 def offers() -> Iterator[tuple[Provider, ModelInfo]]:
     for name in SAMPLED:
@@ -69,44 +66,6 @@ def offers() -> Iterator[tuple[Provider, ModelInfo]]:
         yield from ((provider, model) for model in provider.models)
         for other in provider.fallback_model_providers or ():
             yield from ((provider, model) for model in PROVIDERS[other].models)
-
-
-def standard_prices(model: ModelInfo) -> list[ModelPrice]:
-    return [model.prices] if isinstance(model.prices, ModelPrice) else [each.prices for each in model.prices]
-
-
-def keys_of(model: ModelInfo) -> set[str]:
-    prices = standard_prices(model) + [variant.prices for variant in model.price_variants or ()]
-    return {key for price in prices for key, value in vars(price).items() if value is not None}
-
-
-def theirs(usage: Usage) -> TheirUsage:
-    written = usage.get(Unit.CACHE_WRITE_5M, 0) + usage.get(Unit.CACHE_WRITE_1H, 0)
-    return TheirUsage(
-        input_tokens=prompt_tokens(usage),
-        cache_read_tokens=usage.get(Unit.CACHE_READ, 0),
-        cache_write_tokens=written,
-        cache_write_5m_tokens=usage.get(Unit.CACHE_WRITE_5M, 0),
-        cache_write_1h_tokens=usage.get(Unit.CACHE_WRITE_1H, 0),
-        input_audio_tokens=usage.get(Unit.INPUT_AUDIO, 0),
-        cache_audio_read_tokens=0,
-        output_tokens=completion_tokens(usage),
-        output_reasoning_tokens=usage.get(Unit.REASONING, 0),
-        output_audio_tokens=usage.get(Unit.OUTPUT_AUDIO, 0),
-        web_searches=usage.get(Unit.WEB_SEARCH, 0),
-    )
-
-
-def charged_by_them(provider: Provider, model: ModelInfo, usage: Usage, now_us: int, tier: str | None) -> int:
-    seconds, rest = divmod(now_us, US_PER_S)
-    with localcontext(prec=100):
-        found = model.calc_price(
-            theirs(usage),
-            provider,
-            genai_request_timestamp=datetime.fromtimestamp(seconds, UTC).replace(microsecond=rest),
-            price_context={"service_tier": tier} if tier else None,
-        )
-        return int((found.total_price * 10**9).to_integral_value(ROUND_HALF_EVEN))
 
 
 counts = st.integers(0, 300_000) | st.integers(0, 20)
@@ -153,8 +112,8 @@ def test_every_service_tier_of_the_sampled_vendors_agrees_at_every_time() -> Non
 def test_no_unit_of_the_list_is_overlooked() -> None:
     """A unit that is new in the list must be counted, or be named above with the reason."""
     named = {key for provider in PROVIDERS.values() for model in provider.models for key in keys_of(model)}
-    assert named - COUNTED - NOT_COUNTED == set()
-    assert named >= NOT_COUNTED
+    assert named - COUNTED - ON_TOP - NOT_COUNTED == set()
+    assert named >= NOT_COUNTED | ON_TOP
 
 
 def test_a_model_sold_only_in_units_that_are_not_counted_here_is_not_counted() -> None:
@@ -184,6 +143,30 @@ def test_the_price_of_a_minute_is_compiled_once() -> None:
     again = listed.at(minute + 60 * US_PER_S, None)
     assert again is not price
     assert again == price
+
+
+def test_the_dearest_price_covers_every_service_tier_and_changes_with_the_time() -> None:
+    for provider_id, name in (("openai", "gpt-5-mini"), ("deepseek", "deepseek-chat")):
+        model = PROVIDERS[provider_id].find_model(name)
+        assert model is not None
+        listed = ListedPrice(model, PROVIDERS[provider_id])
+        usage = {Unit.INPUT: 1_000_000, Unit.OUTPUT: 1_000_000}
+        for now_us in (TIMES_US[6], TIMES_US[5], TODAY_US):
+            costs = [cost_of(usage, listed.at(now_us, tier)).total for tier in TIERS]
+            assert cost_of(usage, listed.dearest_at(now_us)).total == max(costs)
+            assert listed.dearest_at(now_us) is listed.dearest_at(now_us)
+
+
+def test_calls_of_several_minutes_do_not_drive_each_other_s_prices_out_and_few_minutes_are_kept() -> None:
+    provider = PROVIDERS["openai"]
+    model = provider.find_model("gpt-5-mini")
+    assert model is not None
+    listed = ListedPrice(model, provider)
+    minutes = [TODAY_US + number * 60 * US_PER_S for number in range(100)]
+    first, second = listed.at(minutes[0], None), listed.at(minutes[1], None)
+    assert (listed.at(minutes[0], None) is first, listed.at(minutes[1], None) is second) == (True, True)
+    assert {listed.at(minute, None).version for minute in minutes} == {first.version}
+    assert listed.at(minutes[0], None) is not first
 
 
 def test_a_call_that_began_earlier_is_priced_for_when_it_began() -> None:
@@ -224,11 +207,13 @@ def test_a_configured_price_is_dollars_per_million_tokens() -> None:
     assert configured({Unit.CACHE_READ: 1_000_000}) == 2_500_000_000
     assert configured({Unit.CACHE_READ: 1_000_000}, cached="0.5") == 500_000_000
     assert configured({Unit.CACHE_READ: 1_000_000}, cached="0") == 0
-    assert configured({Unit.REQUEST: 1, Unit.WEB_SEARCH: 3}) == 0
+    assert configured({Unit.REQUEST: 1, Unit.WEB_SEARCH: 3, Unit.INPUT_AUDIO_SECONDS: 60}) == 0
 
 
-def test_every_token_has_a_configured_price() -> None:
-    for unit in set(Unit) - {Unit.REQUEST, Unit.WEB_SEARCH}:
+def test_every_token_that_a_vendor_counts_as_input_or_output_has_a_configured_price() -> None:
+    unpriced = {Unit.REQUEST, Unit.WEB_SEARCH, Unit.INPUT_AUDIO_SECONDS, Unit.CITATION}
+    assert configured(dict.fromkeys(unpriced, 1_000_000)) == 0
+    for unit in set(Unit) - unpriced:
         assert configured({unit: 1_000_000}) in (2_500_000_000, 10_000_000_000), unit
 
 

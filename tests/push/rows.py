@@ -6,6 +6,7 @@ from typing import Any
 from sqlalchemy import Connection, select, update
 
 from tests.push.entries import cost_of_units
+from tests.world.entries import batch
 from tests.world.stage import Stage, Tenant
 from tollway.domain.destination import DestinationKind
 from tollway.domain.ids import AppId, JournalId, KeyId, OrgId, RequestId, new_id
@@ -13,7 +14,7 @@ from tollway.domain.ledger import Entry, Outcome
 from tollway.domain.usage import Unit
 from tollway.store.database import Database
 from tollway.store.schema import integrations
-from tollway.store.usage import fold, register_journal
+from tollway.store.usage import fold
 
 
 async def integration_of(database: Database, tenant: Tenant, kind: DestinationKind) -> Any:  # noqa: ANN401 - a row
@@ -63,6 +64,5 @@ def plain_entry(tenant: Tenant, ended_us: int, **fields: Any) -> Entry:  # noqa:
 async def fold_entries(stage: Stage, entries: Sequence[Entry]) -> None:
     """Put entries into the ledger, as the folder does, from a journal of their own."""
     now_us = stage.clock.now_us()
-    journal = JournalId(new_id(now_us))
-    await stage.world.database.write(register_journal, journal, now_us)
-    await stage.world.database.write(fold, journal, list(enumerate(entries)), now_us)
+    moved = batch(list(enumerate(entries)), JournalId(new_id(now_us)))
+    assert await stage.world.database.write(fold, moved, now_us) == len(entries)

@@ -10,10 +10,11 @@ from hypothesis import strategies as st
 
 from tests.push.entries import entries, rows
 from tests.world.clock import NOON_US
+from tests.world.entries import cost, entry, lost
 from tests.world.stage import Stage
 from tollway.demo.loki import LokiReceiver
 from tollway.demo.vendor import Scripted
-from tollway.domain.ledger import Entry
+from tollway.domain.ledger import NOTHING, Entry, correction
 from tollway.domain.money import parse_usd
 from tollway.push import loki
 from tollway.store.usage import StoredEntry
@@ -69,6 +70,45 @@ def test_money_in_a_line_is_exact(entry: Entry, seq: int) -> None:
     assert parse_usd(bytes(money["cost_usd"]).decode()) == entry.cost.total
     assert parse_usd(bytes(money["savings_usd"]).decode()) == entry.prompt_savings + entry.completion_savings
     assert b"\n" not in text
+
+
+@settings(deadline=None, max_examples=50)
+@given(rows())
+def test_a_strict_loki_takes_lost_calls_as_errors_without_money(sent: list[StoredEntry]) -> None:
+    unknown = [StoredEntry(seq=row.seq, entry=lost(row.entry)) for row in sent]
+    double = LokiReceiver(user="u", token="t", now=lambda: NOON_US / 1e6)
+    assert double.receive(loki.encode(unknown, org="acme"), loki.HEADERS) == (204, "")
+    lines = double.lines(job="tollway", org="acme")
+    assert len(lines) == len(sent)
+    for line in lines:
+        text = msgspec.json.decode(line.text)
+        assert (text["outcome"], text["status"], text["error_code"]) == ("unsettled", 500, "end_unknown")
+        assert line.labels["level"] == "error"
+        assert {text["cost_usd"], text["savings_usd"], text["price_version"]} == {None}
+        assert not {"cost_usd", "savings_usd"} & set(line.metadata)
+        assert all(isinstance(value, str) for value in line.metadata.values())
+
+
+def test_what_a_lost_call_may_cost_is_not_told_as_if_it_cost_that() -> None:
+    unknown = StoredEntry(seq=1, entry=lost(entry(end_user="user-7"), held=987_654_321))
+    assert b"987654321" not in loki.line(unknown, "acme").replace(b".", b"")
+    assert msgspec.json.decode(loki.line(unknown, "acme"))["end_user"] == "user-7"
+
+
+def test_a_late_end_is_a_line_of_its_own_with_its_money() -> None:
+    row = StoredEntry(seq=2, entry=correction(entry(benchmark=cost(3_000, 50_000))))
+    text = msgspec.json.decode(loki.line(row, "acme"))
+    assert (text["kind"], text["outcome"]) == ("correction", "correction")
+    assert (text["cost_usd"], text["savings_usd"]) == (0.0000424, 0.0000106)
+    found = loki.metadata(row.entry)
+    assert (found["cost_usd"], found["savings_usd"]) == ("0.0000424", "0.0000106")
+
+
+def test_a_call_that_cost_nothing_says_so() -> None:
+    row = StoredEntry(seq=1, entry=entry(cost=NOTHING, vendor_cost=NOTHING))
+    text = msgspec.json.decode(loki.line(row, "acme"))
+    assert (text["cost_usd"], text["savings_usd"]) == (0, 0)
+    assert loki.metadata(row.entry)["cost_usd"] == "0"
 
 
 @pytest.mark.parametrize("stream", [False, True])

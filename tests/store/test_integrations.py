@@ -7,7 +7,7 @@ import pytest
 from sqlalchemy import Connection, insert, select, update
 
 from tests.world.clock import NOON_US
-from tests.world.entries import JOURNAL, ON_POSTGRESQL, entry, make_org
+from tests.world.entries import ON_POSTGRESQL, batch, entry, make_org
 from tollway.domain.destination import DestinationKind
 from tollway.domain.ids import OrgId
 from tollway.domain.series import Metric
@@ -82,7 +82,7 @@ def stored(database: Database) -> Any:  # noqa: ANN401 - a row
 
 def fold_rows(database: Database, org: OrgId, first: int, count: int) -> None:
     records = [(first + number, entry(org_id=org)) for number in range(count)]
-    database.write_here(lambda db: fold(db, JOURNAL, records, NOON_US))
+    database.write_here(lambda db: fold(db, batch(records), NOON_US))
 
 
 def test_a_new_receiver_starts_at_the_newest_row(database: Database, org: OrgId) -> None:

@@ -5,7 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 from sqlalchemy import Connection, text
 
 from tests.world.clock import NOON_US
-from tests.world.entries import JOURNAL, ON_POSTGRESQL, ON_SQLITE, ORG, entry
+from tests.world.entries import ON_POSTGRESQL, ON_SQLITE, ORG, batch, entry
 from tollway.domain.clock import month_start_us, next_month_start_us
 from tollway.store.database import Database
 from tollway.store.partitions import ensure_partitions
@@ -23,7 +23,7 @@ def partitions(db: Connection) -> dict[str, int]:
 
 def fold_ended(database: Database, *ended_us: int) -> None:
     records = [(number, entry(started_us=at, ended_us=at)) for number, at in enumerate(ended_us)]
-    assert database.write_here(lambda db: fold(db, JOURNAL, records, NOON_US)) == len(ended_us)
+    assert database.write_here(lambda db: fold(db, batch(records), NOON_US)) == len(ended_us)
 
 
 @ON_POSTGRESQL

@@ -9,7 +9,7 @@ from sqlalchemy import Connection, func, select, update
 from sqlalchemy.exc import NoResultFound
 
 from tests.world.clock import NOON_US
-from tests.world.entries import JOURNAL, cost, entry, make_org
+from tests.world.entries import batch, cost, entry, make_org
 from tollway.domain.clock import next_month_start_us
 from tollway.domain.ids import OrgId, UserId
 from tollway.domain.org import Organisation
@@ -111,7 +111,7 @@ def test_totals_are_of_the_organisations_rows_of_this_month(database: Database, 
         entry(org_id=org, units=units, cost=cost(100, 200), final=False),
         entry(org_id=other),
     ]
-    database.write_here(lambda db: fold(db, JOURNAL, list(enumerate(rows)), NOON_US))
+    database.write_here(lambda db: fold(db, batch(list(enumerate(rows))), NOON_US))
     shown = record(database, org)
     assert (shown.prompt_tokens, shown.completion_tokens, shown.total_tokens) == (6, 24, 30)
     assert (shown.prompt_tokens_cost, shown.completion_tokens_cost) == (110, 220)
@@ -124,7 +124,7 @@ def test_a_new_month_starts_at_nothing_and_the_old_one_stays_in_the_table(
     database: Database, org: OrgId
 ) -> None:
     rows = [entry(org_id=org), entry(org_id=org, ended_us=NEXT_MONTH_US - 1)]
-    database.write_here(lambda db: fold(db, JOURNAL, list(enumerate(rows)), NOON_US))
+    database.write_here(lambda db: fold(db, batch(list(enumerate(rows))), NOON_US))
     before = record(database, org, NEXT_MONTH_US - 1)
     assert (before.num_requests, before.total_tokens_cost) == (2, 84_800)
 
@@ -132,7 +132,7 @@ def test_a_new_month_starts_at_nothing_and_the_old_one_stays_in_the_table(
     assert {after[name] for name in [*TOTALS, "num_requests"]} == {0}
 
     late = [(2, entry(org_id=org, ended_us=NEXT_MONTH_US)), (3, entry(org_id=org))]
-    database.write_here(lambda db: fold(db, JOURNAL, late, NEXT_MONTH_US))
+    database.write_here(lambda db: fold(db, batch(late), NEXT_MONTH_US))
     assert record(database, org, NEXT_MONTH_US).num_requests == 1
     assert record(database, org, NEXT_MONTH_US - 1).num_requests == 3
     count = select(func.count()).select_from(cycle_totals)

@@ -9,6 +9,7 @@ import psycopg
 import pytest
 from psycopg import sql
 
+from tests.gateway.scripts import only_entry
 from tests.world.stage import OPERATOR_TOKEN, RECEIVER_TOKEN, VENDOR_KEY, Stage
 from tollway.demo.offer import CHEAP_MODEL
 from tollway.domain.ids import is_id
@@ -27,6 +28,8 @@ async def test_a_slash_at_the_end_changes_nothing(stage: Stage, slash: str) -> N
         ("POST", "/v1/chat/completions", acme.app_key, body, 200),
         ("GET", "/v1/models", acme.app_key, None, 200),
         ("GET", "/v1/orgs/current", acme.user_token, None, 200),
+        ("GET", "/v1/orgs/cycles", acme.user_token, None, 200),
+        ("GET", "/v1/audit/ledger", OPERATOR_TOKEN, None, 200),
         ("PUT", "/v1/orgs/integrations", acme.user_token, {}, 200),
         ("POST", "/v1/apps/create", acme.user_token, {"name": "another"}, 201),
         ("POST", "/v1/orgs", acme.user_token, {"org_name": "another"}, 201),
@@ -120,7 +123,7 @@ async def test_an_unforeseen_error_is_a_500_in_the_shape_of_its_path(
         b'"code":"internal_error"}}'
     )
     assert not stage.world.journal.open
-    ((_, entry),) = stage.world.journal.peek(10)
+    entry = await only_entry(stage, acme)
     assert (entry.status, entry.error_code, entry.cost.total) == (500, "internal_error", 0)
 
     broken = App(with_part(stage.world, database=None))  # type: ignore[arg-type]  # what nobody foresees
@@ -203,7 +206,7 @@ async def test_while_the_database_is_away_known_keys_work_and_all_else_is_told_s
         assert (ready.status, ready.json["checks"]["journal"]) == (503, "ok")
         assert ready.json["checks"]["database"].startswith("the database is not available")
         assert (await stage.request("GET", "/healthz")).status == 200
-        assert stage.world.journal.waiting == 2
+        assert stage.world.folder.waiting
     assert (await stage.request("GET", "/readyz")).status == 200
     await stage.settled()
     assert (await stage.record(acme))["num_requests"] == 3

@@ -62,9 +62,13 @@ async def test_the_description_names_every_route(stage: Stage) -> None:
             ("post", "/v1/users"),
             ("post", "/v1/orgs"),
             ("get", "/v1/orgs/current"),
+            ("get", "/v1/orgs/cycles"),
             ("put", "/v1/orgs/integrations"),
             ("post", "/v1/apps/create"),
             ("delete", "/v1/apps/{app_id}"),
+            ("put", "/v1/operator/orgs/{org_id}/rate_card"),
+            ("get", "/v1/operator/orgs/{org_id}/rate_card"),
+            ("get", "/v1/audit/ledger"),
             ("get", "/healthz"),
             ("get", "/readyz"),
         }

@@ -116,7 +116,7 @@ async def test_an_answer_that_nobody_reads_is_given_up_and_metered(stage: Stage)
         async with asyncio.timeout(PATIENCE_S):
             assert b"200 OK" in await reader.readline()
             reader._transport.pause_reading()  # type: ignore[attr-defined]  # noqa: SLF001 - as a client that stalls
-            while not stage.world.journal.waiting:  # noqa: ASYNC110 - the journal tells the folder only
+            while stage.world.journal.open or not stage.world.folder.waiting:  # noqa: ASYNC110 - the journal tells the folder only
                 await asyncio.sleep(0.01)
         await asyncio.sleep(3 * IDLE_S)
         reader._transport.resume_reading()  # type: ignore[attr-defined]  # noqa: SLF001 - as above

@@ -1,5 +1,6 @@
 """Ledger entries, and the organisations that they belong to, as tests want them."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import msgspec
@@ -9,9 +10,9 @@ from sqlalchemy import Connection
 
 from tests.world.clock import NOON_US
 from tollway.domain.ids import AppId, JournalId, KeyId, OrgId, RequestId, UserId, new_id
-from tollway.domain.ledger import Entry, EntryKind, Outcome, Start
+from tollway.domain.ledger import NOTHING, Batch, Entry, EntryKind, Outcome, Record, Start, unsettled
 from tollway.domain.money import Nano
-from tollway.domain.price import Cost
+from tollway.domain.price import Cost, Price
 from tollway.domain.usage import Unit
 from tollway.store.orgs import create_org
 from tollway.store.users import create_user
@@ -51,6 +52,18 @@ def entry(**changes: Any) -> Entry:  # noqa: ANN401 - any of its fields
     return msgspec.structs.replace(plain, **changes)
 
 
+def batch(records: Sequence[Record], journal: JournalId = JOURNAL, prices: Sequence[Price] = ()) -> Batch:
+    """Records as the folder hands them over: from the first of them to the last."""
+    first, upto = records[0][0], records[-1][0] + 1
+    return Batch(journal=journal, first=first, upto=upto, entries=records, prices=prices)
+
+
+def lost(ended: Entry, held: int = 50_000, found_us: int = 0) -> Entry:
+    """The same call, had its process died before it wrote the end; found when it ended, or then."""
+    start = msgspec.structs.replace(start_of(ended), held=Nano(held))
+    return unsettled(start, found_us or ended.ended_us)
+
+
 def start_of(ended: Entry) -> Start:
     """The start that belongs to an entry."""
     return Start(
@@ -63,6 +76,8 @@ def start_of(ended: Entry) -> Start:
         provider=ended.provider,
         model=ended.model,
         streamed=ended.streamed,
+        end_user=ended.end_user,
+        labels=ended.labels,
         started_us=ended.started_us,
     )
 
@@ -84,6 +99,15 @@ def make_org(db: Connection, name: str = "acme") -> OrgId:
         now_us=NOON_US,
     )
     return org
+
+
+def _as_its_outcome(made: Entry) -> Entry:
+    """Nothing is known of an unsettled attempt but what it may cost at most."""
+    if made.is_known:
+        return made
+    return msgspec.structs.replace(
+        made, units={}, cost=NOTHING, vendor_cost=NOTHING, benchmark=None, held=Nano(made.attempt)
+    )
 
 
 _counts = st.integers(0, 10**9)
@@ -128,5 +152,5 @@ entries: st.SearchStrategy[Entry] = st.builds(
     started_us=_times,
     ended_us=_times,
     first_token_us=st.none() | st.integers(0, 2**40),
-)
+).map(_as_its_outcome)
 """Any entry that the ledger can hold: every field, odd characters and negative amounts included."""

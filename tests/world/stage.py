@@ -104,10 +104,12 @@ class Stage:
         assert made.status == 201, made.body
         return str(made.json["token"])
 
-    async def tenant(self, name: str = "acme", benchmark: str | None = BENCHMARK_MODEL) -> Tenant:
-        """A new organisation with a user and an app of its own."""
+    async def tenant(
+        self, name: str = "acme", benchmark: str | None = BENCHMARK_MODEL, **fields: object
+    ) -> Tenant:
+        """A new organisation, of these fields, with a user and an app of its own."""
         user_token = await self.user(f"admin@{name}.example.com")
-        org = await self.request("POST", "/v1/orgs", token=user_token, body={"org_name": name})
+        org = await self.request("POST", "/v1/orgs", token=user_token, body={"org_name": name, **fields})
         assert org.status == 201, org.body
         wanted = {"name": f"{name} app", "benchmark_model": benchmark}
         app = await self.request("POST", "/v1/apps/create", token=user_token, body=wanted)

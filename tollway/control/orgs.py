@@ -3,6 +3,7 @@
 from sqlalchemy import Connection
 
 from tollway.control.access import current_org
+from tollway.domain.body import DEFAULT_PRIVACY_LEVEL, PrivacyLevel
 from tollway.domain.caller import Person
 from tollway.domain.ids import OrgId, new_id
 from tollway.domain.org import EVERY_PERMISSION, Organisation
@@ -17,6 +18,8 @@ def create_org(
     org_name: str,
     display_name: str | None,
     billing_email: str | None,
+    benchmark_model: str | None = None,
+    privacy_level: PrivacyLevel = DEFAULT_PRIVACY_LEVEL,
     now_us: int,
 ) -> Organisation:
     """Make an organisation; its creator may do everything in it, and it is current for them."""
@@ -29,6 +32,8 @@ def create_org(
         billing_email=billing_email,
         creator=person.id,
         tier="_INTERNAL_",
+        benchmark_model=benchmark_model,
+        privacy_level=privacy_level,
         now_us=now_us,
     )
     orgs.add_member(db, org, person.id, EVERY_PERMISSION, now_us)

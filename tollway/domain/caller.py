@@ -2,8 +2,10 @@
 
 from dataclasses import dataclass
 
+from tollway.domain.body import DEFAULT_PRIVACY_LEVEL, PrivacyLevel
 from tollway.domain.ids import AppId, KeyId, OrgId, UserId
 from tollway.domain.org import Permission
+from tollway.domain.rate_card import RateCard
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -20,6 +22,9 @@ class Caller:
     key_is_active: bool
     benchmark_model: str | None
     """What savings are measured against: the app's, else the organisation's."""
+    privacy_level: PrivacyLevel = DEFAULT_PRIVACY_LEVEL
+    rate_cards: tuple[RateCard, ...] = ()
+    """The organisation's, ascending in time: the one in force, the ones just before, all to come."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -10,6 +10,7 @@
     │   └── ModelNotFound       404
     ├── NotPriced               402  a model without a price is refused, never free
     ├── Conflict                409
+    ├── JournalUnreadable       500  a journal's file that is none, or is of a newer version
     ├── StoreRefused            500  a value that the database cannot hold
     ├── Unavailable             503  try again later
     │   ├── StoreUnavailable    503  the database
@@ -127,6 +128,12 @@ class Conflict(TollwayError):
     status = 409
     type = "invalid_request_error"
     code = "conflict"
+
+
+class JournalUnreadable(TollwayError):
+    """A journal's segment cannot be read by this version."""
+
+    code = "journal_unreadable"
 
 
 class StoreRefused(TollwayError):

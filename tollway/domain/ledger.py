@@ -4,13 +4,15 @@ Owns what a row holds; does not own how it is kept (`metering/journal.py`, `stor
 Entries are never changed: a refund, a late end or an adjustment is an entry of its own kind.
 """
 
+from collections.abc import Sequence
 from enum import StrEnum
 
 import msgspec
 
-from tollway.domain.ids import AppId, KeyId, OrgId, RequestId
+from tollway.domain.body import BodyPiece
+from tollway.domain.ids import AppId, JournalId, KeyId, OrgId, RequestId
 from tollway.domain.money import Nano
-from tollway.domain.price import Cost
+from tollway.domain.price import Cost, Price
 from tollway.domain.usage import Unit
 
 
@@ -37,7 +39,7 @@ class Outcome(StrEnum):
 
 
 class Start(msgspec.Struct, frozen=True, kw_only=True):
-    """A call that is about to be made: who makes it, and where it goes."""
+    """A call that is about to be made: who makes it, where it goes, and what it may cost at most."""
 
     request_id: RequestId
     attempt: int = 1
@@ -48,7 +50,16 @@ class Start(msgspec.Struct, frozen=True, kw_only=True):
     provider: str
     model: str
     streamed: bool
+    end_user: str | None = None
+    labels: dict[str, str] = {}
+    held: Nano = Nano(0)
+    """The most that it may cost, in nano-dollars; held against the limit if its end is never known."""
     started_us: int
+
+    @property
+    def key(self) -> tuple[RequestId, int]:
+        """What names the attempt."""
+        return self.request_id, self.attempt
 
 
 class Entry(msgspec.Struct, frozen=True, kw_only=True):
@@ -56,7 +67,8 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True):
 
     `cost` is what the organisation is charged, `vendor_cost` what the vendor asks: the same,
     unless a rate card says otherwise. `benchmark` prices the same units on the app's benchmark
-    model at the same time; without one it is None, and the savings are 0.
+    model at the same time; without one it is None, and the savings are 0. Where the outcome is
+    `unsettled` nothing of this is known, and the row's columns are null.
     """
 
     request_id: RequestId
@@ -90,6 +102,23 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True):
     ended_us: int
     first_token_us: int | None = None
     """Microseconds from the start to the first token of a stream."""
+    held: Nano | None = None
+    """Of an unsettled attempt: the most that it may cost."""
+
+    @property
+    def key(self) -> tuple[RequestId, int]:
+        """What names the attempt."""
+        return self.request_id, self.attempt
+
+    @property
+    def is_request(self) -> bool:
+        """Whether it counts as a request: the attempt that answered, once."""
+        return self.final and self.kind is EntryKind.USAGE
+
+    @property
+    def is_known(self) -> bool:
+        """Whether what it cost is known."""
+        return self.outcome is not Outcome.UNSETTLED
 
     @property
     def benchmark_cost(self) -> Cost:
@@ -106,9 +135,62 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True):
         """The same of the completion side."""
         return Nano(self.benchmark_cost.completion - self.cost.completion)
 
+    @property
+    def savings(self) -> Nano:
+        """The sum of both sides."""
+        return Nano(self.prompt_savings + self.completion_savings)
+
 
 Record = tuple[int, Entry]
-"""An entry and its offset in a journal: rising by one from 0."""
+"""An entry and its offset in a journal."""
 
 NOTHING = Cost(version="", by_unit={}, prompt=Nano(0), completion=Nano(0))
 """The cost of a call that consumed nothing."""
+
+UNSETTLED_STATUS = 500
+UNSETTLED_CODE = "end_unknown"
+
+
+class Batch(msgspec.Struct, frozen=True, kw_only=True):
+    """Consecutive records of one journal, at offsets from `first` up to but not including `upto`.
+
+    Offsets that are not among `entries` belong to records that become no row.
+    """
+
+    journal: JournalId
+    first: int
+    upto: int
+    entries: Sequence[Record] = ()
+    prices: Sequence[Price] = ()
+    """What entries of this batch, or of later ones, were priced at."""
+    bodies: Sequence[BodyPiece] = ()
+
+
+def unsettled(start: Start, now_us: int) -> Entry:
+    """The entry of a call whose end will not be told: its process died before it wrote one."""
+    return Entry(
+        request_id=start.request_id,
+        attempt=start.attempt,
+        outcome=Outcome.UNSETTLED,
+        status=UNSETTLED_STATUS,
+        error_code=UNSETTLED_CODE,
+        org_id=start.org_id,
+        app_id=start.app_id,
+        app=start.app,
+        key_id=start.key_id,
+        provider=start.provider,
+        model=start.model,
+        streamed=start.streamed,
+        end_user=start.end_user,
+        labels=start.labels,
+        cost=NOTHING,
+        vendor_cost=NOTHING,
+        started_us=start.started_us,
+        ended_us=max(now_us, start.started_us),
+        held=start.held,
+    )
+
+
+def correction(late: Entry) -> Entry:
+    """The entry that settles an unsettled one, made from the end that turned up late."""
+    return msgspec.structs.replace(late, kind=EntryKind.CORRECTION, outcome=Outcome.CORRECTION)

@@ -2,17 +2,30 @@
 
 A rate is nano-dollars per unit as a whole numerator over the price's one denominator, so that
 any decimal price is exact and a cost is rounded once (half to even), then split over its units.
-Owns the arithmetic; does not own where prices come from (`providers/prices.py`).
+Owns the arithmetic; does not own where prices come from (`providers/prices.py`) or what an
+organisation pays instead (`rate_card.py`).
 """
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from decimal import Decimal
 from fractions import Fraction
+from functools import lru_cache
 from hashlib import sha256
 from math import lcm
+from typing import Any
 
 from tollway.domain.money import NANO_PER_USD, Nano, split
-from tollway.domain.usage import PROMPT_SIDE, Unit, Usage, prompt_tokens
+from tollway.domain.usage import (
+    COMPLETION_TOKENS,
+    PROMPT_SIDE,
+    PROMPT_TOKENS,
+    Unit,
+    Usage,
+    prompt_tokens,
+)
+
+_REMEMBERED_PRICES = 4096
 
 Steps = tuple[tuple[int, Fraction], ...]
 """Dollars per unit by prompt size: (over this many prompt tokens, rate), ascending, first at -1.
@@ -27,7 +40,16 @@ class Price:
 
     version: str
     denominator: int
-    rates: Mapping[Unit, tuple[tuple[int, int], ...]]
+    rates: Mapping[Unit, tuple[tuple[int, int], ...]] = field(hash=False)
+
+    @property
+    def is_unpriced(self) -> bool:
+        """Whether it only says that nothing is known of what the model costs."""
+        return not self.rates
+
+
+History = tuple[tuple[int, Price], ...]
+"""A model's prices, each from its time on: (microseconds since the epoch, price), ascending."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,6 +78,67 @@ def compile_price(source: str, dollars: Mapping[Unit, Steps]) -> Price:
     return Price(version=f"{source}@{digest[:12]}", denominator=denominator, rates=rates)
 
 
+def unpriced(model: str) -> Price:
+    """What stands in the place of a price where a model without one is let through."""
+    return Price(version=f"unpriced/{model}", denominator=1, rates={})
+
+
+def scaled(price: Price, factor: Decimal) -> Price:
+    """The price with each rate times `factor` (≥ 0), exactly; the very same where that changes nothing."""
+    return price if factor == 1 or price.is_unpriced else _scaled(price, factor)
+
+
+@lru_cache(_REMEMBERED_PRICES)
+def _scaled(price: Price, factor: Decimal) -> Price:
+    """Its version names the factor and the price."""
+    numerator, denominator = factor.as_integer_ratio()
+    return Price(
+        version=f"markup/{factor.normalize():f}*{price.version}",
+        denominator=price.denominator * denominator,
+        rates={
+            unit: tuple((over, rate * numerator) for over, rate in steps)
+            for unit, steps in price.rates.items()
+        },
+    )
+
+
+def dearest(prices: Sequence[Price]) -> Price:
+    """A price at which nothing costs less than at any of these, at any step; at least one is given."""
+    whole = lcm(*(price.denominator for price in prices))
+    rates: dict[Unit, int] = {}
+    for price in prices:
+        for unit, steps in price.rates.items():
+            highest = max(rate for _, rate in steps) * (whole // price.denominator)
+            rates[unit] = max(rates.get(unit, 0), highest)
+    return Price(
+        version="dearest of " + ", ".join(price.version for price in prices),
+        denominator=whole,
+        rates={unit: ((-1, rate),) for unit, rate in rates.items()},
+    )
+
+
+def rates_of(price: Price) -> dict[str, Any]:
+    """The rates as JSON can hold them: whole numbers as text, since they may be of any size."""
+    return {
+        "denominator": str(price.denominator),
+        "rates": {
+            unit.value: [[over, str(rate)] for over, rate in steps] for unit, steps in price.rates.items()
+        },
+    }
+
+
+def price_from(version: str, rates: Mapping[str, Any]) -> Price:
+    """The price of which `rates_of` made these."""
+    return Price(
+        version=version,
+        denominator=int(rates["denominator"]),
+        rates={
+            Unit(unit): tuple((over, int(rate)) for over, rate in steps)
+            for unit, steps in rates["rates"].items()
+        },
+    )
+
+
 def cost_of(usage: Usage, price: Price) -> Cost:
     """What `usage` costs at `price`; a unit that the price does not name costs nothing."""
     size = prompt_tokens(usage)
@@ -74,6 +157,27 @@ def cost_of(usage: Usage, price: Price) -> Cost:
         prompt=Nano(prompt),
         completion=Nano(sum(parts) - prompt),
     )
+
+
+def worst_case(price: Price, prompt_tokens: int, completion_tokens: int) -> Nano:
+    """The most nano-dollars that so many tokens can cost, whatever units they turn out to be; rounded up.
+
+    The fee for the call is in it. Searches, and audio by the second, are not: no number of tokens
+    bounds them.
+    """
+    prompt, completion, fee = _dearest(price)
+    most = prompt * prompt_tokens + completion * completion_tokens + fee
+    return Nano(-(-most // price.denominator))
+
+
+@lru_cache(_REMEMBERED_PRICES)
+def _dearest(price: Price) -> tuple[int, int, int]:
+    """The highest rate of a prompt's token, of a completion's, and of the call, at any step."""
+
+    def highest(units: frozenset[Unit]) -> int:
+        return max((rate for unit in units for _, rate in price.rates.get(unit, ())), default=0)
+
+    return highest(PROMPT_TOKENS), highest(COMPLETION_TOKENS), highest(frozenset({Unit.REQUEST}))
 
 
 def _rate_at(size: int, steps: tuple[tuple[int, int], ...]) -> int:

@@ -52,10 +52,11 @@ class Series(NamedTuple):
 def increments(entry: Entry) -> Iterator[tuple[Series, int]]:
     """What `entry` adds; a series may come more than once."""
     where = (entry.app, entry.model, entry.provider)
-    if entry.final:
+    if entry.is_request:
+        yield Series(*where, Metric.REQUESTS, str(entry.status)), 1
+    if entry.is_request and entry.is_known:
         duration_us = max(0, entry.ended_us - entry.started_us)
         bucket = BUCKET_LABELS[bisect_left(_BUCKETS_US, duration_us)]
-        yield Series(*where, Metric.REQUESTS, str(entry.status)), 1
         yield Series(*where, Metric.DURATION_BUCKET, bucket), 1
         yield Series(*where, Metric.DURATION_SUM, ""), duration_us
     for unit, count in entry.units.items():

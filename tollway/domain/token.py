@@ -74,7 +74,7 @@ def masked(secret: str) -> str:
 
 
 def _checksum(text: str) -> str:
-    rest = crc32(text.encode("utf-8", "surrogateescape"))
+    rest = crc32(text.encode("utf-8", "surrogatepass"))
     chars = []
     for _ in range(_CHECK_CHARS):
         rest, index = divmod(rest, len(_ALPHABET))

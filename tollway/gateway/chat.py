@@ -32,7 +32,12 @@ async def chat(call: Call, gateway: Gateway) -> Reply:
     caller = await gateway.live.identify(call.token)  # 401, 403
     asked = read_chat(await call.read_body())  # 400, 413
     route = gateway.catalog.resolve(asked.model)  # 404, 402
-    with Tally(gateway.meter, call, caller, route, asked) as tally:  # 400, 503
+    with Tally(gateway.meter, call, caller, route, asked) as tally:  # 400, 402, 503
+        await tally.begun()  # 503
         body = openai.request_body(asked.fields, route.upstream, stream=asked.stream)
-        answer = await gateway.vendors[route.provider].post(openai.CHAT_PATH, body)  # 502, 504
-        return await relay(answer, tally, wants_usage=asked.wants_usage)
+        answer = await gateway.vendors[route.provider].post(
+            openai.CHAT_PATH, body, call.request_id
+        )  # 502, 504
+        reply = await relay(answer, tally, wants_usage=asked.wants_usage)
+        await tally.recorded()
+        return reply

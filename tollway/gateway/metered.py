@@ -1,23 +1,30 @@
 """Around one vendor call: reserve before, record after, exactly once.
 
 Ending is a plain function on purpose: with no await there is nothing that a client who hangs
-up, or a server that stops, can interrupt. What the vendor billed, we meter. Owns the entry of
-one attempt; does not own prices (`domain/price.py`) or the journal.
+up, or a server that stops, can interrupt. What the vendor billed, we meter, at the prices and the
+rate card that were in force when the call began. Owns the entry of one attempt; does not own
+prices (`domain/price.py`) or the journal.
 """
 
 import asyncio
+import contextlib
 from dataclasses import dataclass
 from types import TracebackType
-from typing import Self
+from typing import NamedTuple, Self
 
+from tollway.domain.body import KEEPS_BODIES, Part
 from tollway.domain.caller import Caller
 from tollway.domain.clock import Clock
-from tollway.domain.errors import ModelNotFound, NotPriced, TollwayError
+from tollway.domain.errors import MeteringUnavailable, ModelNotFound, NotPriced, TollwayError
 from tollway.domain.labels import parse_labels
 from tollway.domain.ledger import NOTHING, Entry, Outcome, Start
-from tollway.domain.price import Cost, cost_of
+from tollway.domain.money import Nano
+from tollway.domain.price import Cost, Price, cost_of, worst_case
+from tollway.domain.rate_card import rated
 from tollway.domain.usage import Usage
 from tollway.gateway.call import Call
+from tollway.gateway.ceiling import ceiling
+from tollway.gateway.kept import KeptBody
 from tollway.gateway.wire import Chat
 from tollway.metering.estimate import estimate
 from tollway.metering.journal import Journal
@@ -34,25 +41,37 @@ class Meter:
     journal: Journal
     catalog: Catalog
     clock: Clock
+    body_max_bytes: int
+
+
+class _Amounts(NamedTuple):
+    """What a usage costs, and the prices that say so."""
+
+    cost: Cost = NOTHING
+    vendor_cost: Cost = NOTHING
+    rate_card: str | None = None
+    benchmark: Cost | None = None
+    prices: tuple[Price, ...] = ()
 
 
 class Tally:
     """One attempt, from its start to its one end.
 
-    BadRequest for labels that cannot be kept, MeteringUnavailable if the call cannot be recorded.
+    BadRequest for labels that cannot be kept, NotPriced for a price that holds only later,
+    MeteringUnavailable if the call cannot be recorded.
     """
 
     def __init__(self, meter: Meter, call: Call, caller: Caller, route: Route, asked: Chat) -> None:
         self._meter = meter
         self._caller = caller
         self._route = route
-        self._end_user = asked.end_user
-        self._labels = parse_labels(call.labels)
         self._prompt_bytes = asked.prompt_bytes
         self._text_bytes = 0
         self._usage: Usage | None = None
         self._service_tier: str | None = None
         self._first_token_us: int | None = None
+        self._started_us = call.received_us
+        self._benchmark = self._find_benchmark()
         self._start = Start(
             request_id=call.request_id,
             org_id=caller.org_id,
@@ -62,10 +81,17 @@ class Tally:
             provider=route.provider,
             model=route.model,
             streamed=asked.stream,
+            end_user=asked.end_user,
+            labels=parse_labels(call.labels),
+            held=self._worst_case(asked),
             started_us=call.received_us,
         )
         self.is_open = True
         meter.journal.start(self._start)
+        self._response: KeptBody | None = None
+        if caller.privacy_level == KEEPS_BODIES:
+            self._kept(Part.REQUEST).add_all(asked.body)
+            self._response = self._kept(Part.RESPONSE)
 
     def __enter__(self) -> Self:
         return self
@@ -84,6 +110,16 @@ class Tally:
             case _:
                 self.failed(TollwayError.status, TollwayError.code)
 
+    async def begun(self) -> None:
+        """Wait, where the setting asks for it, until the start outlives the machine. MeteringUnavailable."""
+        await self._meter.journal.durable()
+
+    async def recorded(self) -> None:
+        """The same for the end, once there is one. The answer is the client's, whatever the disk says."""
+        if not self.is_open:
+            with contextlib.suppress(MeteringUnavailable):  # logged by the journal
+                await self._meter.journal.durable()
+
     def count(self, usage: Usage | None, service_tier: str | None, text_bytes: int) -> None:
         """Take note of what an answer, or one event of a stream, says; the last usage counts."""
         self._text_bytes += text_bytes
@@ -93,6 +129,11 @@ class Tally:
             self._service_tier = service_tier
         if text_bytes and self._start.streamed and self._first_token_us is None:
             self._first_token_us = self._meter.clock.now_us() - self._start.started_us
+
+    def passed(self, data: bytes) -> None:
+        """Take note of what the client is sent, before the end; it is kept if the organisation asks so."""
+        if self._response is not None:
+            self._response.add(data)
 
     def answered(self, status: int) -> Entry:
         """End: the client gets the vendor's complete answer."""
@@ -116,8 +157,7 @@ class Tally:
         elif usage is None:
             usage = estimate(self._prompt_bytes, self._text_bytes)
             outcome = Outcome.ESTIMATED
-        cost = self._price(self._route, usage)
-        benchmark = self._benchmark()
+        amounts = self._amounts(usage)
         start = self._start
         entry = Entry(
             request_id=start.request_id,
@@ -133,30 +173,55 @@ class Tally:
             model=start.model,
             service_tier=self._service_tier,
             streamed=start.streamed,
-            end_user=self._end_user,
-            labels=self._labels,
+            end_user=start.end_user,
+            labels=start.labels,
             units=dict(usage),
-            cost=cost,
-            vendor_cost=cost,
-            benchmark_model=benchmark.model if benchmark else None,
-            benchmark=self._price(benchmark, usage) if benchmark else None,
+            cost=amounts.cost,
+            vendor_cost=amounts.vendor_cost,
+            rate_card=amounts.rate_card,
+            benchmark_model=self._benchmark.model if self._benchmark and amounts.benchmark else None,
+            benchmark=amounts.benchmark,
             started_us=start.started_us,
             ended_us=self._meter.clock.now_us(),
             first_token_us=self._first_token_us,
         )
-        self._meter.journal.end(entry)
+        if self._response is not None:
+            self._response.flush()
+        self._meter.journal.end(entry, amounts.prices)
         return entry
 
-    def _price(self, route: Route, usage: Usage) -> Cost:
-        if not usage:
-            return NOTHING
-        return cost_of(usage, route.prices.at(self._start.started_us, self._service_tier))
+    def _kept(self, part: Part) -> KeptBody:
+        meter = self._meter
+        return KeptBody(meter.journal, meter.clock, self._start, part, meter.body_max_bytes)
 
-    def _benchmark(self) -> Route | None:
-        """What the app's savings are measured against; None if there is none, or no longer."""
+    def _amounts(self, usage: Usage) -> _Amounts:
+        """Costs of a usage: the vendor's, the organisation's, and the benchmark's by the same card."""
+        if not usage:
+            return _Amounts(benchmark=NOTHING if self._benchmark else None)
+        asked = self._route.prices.at(self._started_us, self._service_tier)
+        paid, card = self._rated(asked, self._route)
+        vendor_cost = cost_of(usage, asked)
+        cost = vendor_cost if paid is asked else cost_of(usage, paid)
+        if self._benchmark is None or paid.is_unpriced:  # nothing is saved against an unknown cost
+            return _Amounts(cost, vendor_cost, card, None, (paid, asked))
+        instead = self._benchmark.prices.at(self._started_us, self._service_tier)
+        instead, _ = self._rated(instead, self._benchmark)
+        return _Amounts(cost, vendor_cost, card, cost_of(usage, instead), (paid, asked, instead))
+
+    def _rated(self, price: Price, route: Route) -> tuple[Price, str | None]:
+        return rated(price, route.model, self._caller.rate_cards, self._started_us)
+
+    def _worst_case(self, asked: Chat) -> Nano:
+        """The most that the call can cost the organisation, whichever service tier it gets."""
+        price, _ = self._rated(self._route.prices.dearest_at(self._started_us), self._route)
+        return worst_case(price, *ceiling(asked.fields, self._route.context_window))
+
+    def _find_benchmark(self) -> Route | None:
+        """What savings are measured against; None if there is nothing, or it has no price any more."""
         if self._caller.benchmark_model is None:
             return None
         try:
-            return self._meter.catalog.benchmark(self._caller.benchmark_model)
+            found = self._meter.catalog.benchmark(self._caller.benchmark_model)
+            return None if found.prices.at(self._started_us, None).is_unpriced else found
         except (ModelNotFound, NotPriced):
             return None

@@ -40,6 +40,7 @@ async def relay(answer: VendorAnswer, tally: Tally, *, wants_usage: bool) -> Rep
     if reading.is_error:
         return _failed(answer.without_key(data), reading, tally)
     tally.count(reading.usage, reading.service_tier, reading.text_bytes)
+    tally.passed(data)
     entry = tally.answered(answer.status)
     return Reply(status=answer.status, headers=(JSON_TYPE, *_money_headers(entry)), body=data)
 
@@ -63,14 +64,17 @@ async def _refused(answer: VendorAnswer, tally: Tally) -> Reply:
         for name in _PASSED_HEADERS
         if (value := answer.headers.get(name, "")).isascii() and value.isprintable() and value
     ]
+    told = answer.without_key(data)
     tally.count(reading.usage, reading.service_tier, 0)
+    tally.passed(told)
     tally.failed(answer.status, "vendor_refused")
-    return Reply(status=answer.status, headers=(JSON_TYPE, *passed), body=answer.without_key(data))
+    return Reply(status=answer.status, headers=(JSON_TYPE, *passed), body=told)
 
 
 def _failed(data: bytes, reading: openai.Reading, tally: Tally) -> Reply:
     """An error under a status of success, as some vendors send: told as one, and not charged as an answer."""
     tally.count(reading.usage, reading.service_tier, 0)
+    tally.passed(data)
     tally.failed(VendorError.status, "vendor_answer_error")
     return Reply(status=VendorError.status, headers=(JSON_TYPE,), body=data)
 
@@ -100,10 +104,11 @@ class StreamedAnswer:
                 part = await self._next_part()
             except VendorCutOff as error:
                 self._tally.given_up(error.status, error.code)
-                return error_event(error)
+                part = error_event(error)
             except VendorError as error:
                 self._tally.failed(error.status, error.code)
-                return error_event(error)
+                part = error_event(error)
+            await self._tally.recorded()
             if part:
                 return part
         raise StopAsyncIteration
@@ -128,7 +133,9 @@ class StreamedAnswer:
             self._is_finished |= reading.is_finished
             self._is_error |= reading.is_error
             if self._wants_usage or not reading.is_usage_only:
-                shown.append(self._answer.without_key(event) if reading.is_error else event)
+                passed = self._answer.without_key(event) if reading.is_error else event
+                self._tally.passed(passed)
+                shown.append(passed)
             if reading is openai.DONE:
                 self._settle()
                 break
@@ -156,8 +163,7 @@ def _is_stream(headers: Mapping[str, str]) -> bool:
 
 
 def _money_headers(entry: Entry) -> tuple[Header, Header]:
-    savings = entry.prompt_savings + entry.completion_savings
     return (
         (b"tollway-cost-usd", usd(entry.cost.total).encode()),
-        (b"tollway-savings-usd", usd(savings).encode()),
+        (b"tollway-savings-usd", usd(entry.savings).encode()),
     )

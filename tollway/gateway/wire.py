@@ -31,6 +31,7 @@ _UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 class Chat:
     """A chat request: what we read of it, and its fields as they came."""
 
+    body: bytes
     fields: Fields
     model: str
     stream: bool
@@ -58,6 +59,7 @@ def read_chat(body: bytes) -> Chat:
     if not isinstance(include_usage, bool | None):
         raise BadRequest("include_usage: true or false", code="invalid_type", param="stream_options")
     return Chat(
+        body=body,
         fields=fields,
         model=model,
         stream=stream,

@@ -1,19 +1,26 @@
-"""The folder: moves journal entries into the ledger, in small batches, until none are left.
+"""The folder: moves this process's journal into the ledger, in small batches, until nothing is left.
 
-Owns the pace and the patience: a database that is away is waited for, without bound in time
-and with the journal's bound in memory. Does not own the transaction (`store/usage.py`).
+Owns the pace and the patience: a database that is away is waited for, without bound in time;
+what waits is on the disk, not in memory. A database that was restored to an earlier state is
+brought up to date from the journal. Does not own the transaction (`store/usage.py`), or journals
+of processes that died (`recovery.py`).
 """
 
 import asyncio
 import logging
-from collections.abc import Sequence
+
+import msgspec
 
 from tollway.domain.clock import Clock
 from tollway.domain.errors import StoreRefused, StoreUnavailable
-from tollway.domain.ledger import Record
+from tollway.domain.ids import JournalId
+from tollway.domain.ledger import Batch
+from tollway.metering.disk import Disk
 from tollway.metering.journal import Journal
+from tollway.metering.reader import Reader
 from tollway.store.database import Database
-from tollway.store.usage import fold, register_journal
+from tollway.store.journals import move_to, position_of
+from tollway.store.usage import fold
 
 RECORDS_PER_BATCH = 500
 _FIRST_PAUSE_S = 0.1
@@ -22,15 +29,61 @@ _LONGEST_PAUSE_S = 5.0
 _log = logging.getLogger(__name__)
 
 
+async def fold_batch(database: Database, batch: Batch, clock: Clock) -> int:
+    """Fold a batch; returns the offset that its journal is folded to.
+
+    An entry that no database can hold is set aside alone: it must not stop all others.
+    """
+    try:
+        return await database.write(fold, batch, clock.now_us())
+    except StoreRefused:
+        if len(batch.entries) <= 1:
+            for _, entry in batch.entries:
+                _log.exception("a metered call could not be stored; its entry: %r", entry)
+            return await database.write(fold, _emptied(batch, batch.first), clock.now_us())
+    first = batch.first
+    for offset, entry in batch.entries:
+        one = Batch(
+            journal=batch.journal,
+            first=first,
+            upto=offset + 1,
+            entries=[(offset, entry)],
+            prices=batch.prices,
+            bodies=batch.bodies,
+        )
+        folded_to = await fold_batch(database, one, clock)
+        if folded_to < first:  # the database was restored
+            return folded_to
+        first = folded_to
+    return await database.write(fold, _emptied(batch, first), clock.now_us())
+
+
+def _emptied(batch: Batch, first: int) -> Batch:
+    """What moves the journal's position to the batch's end, from `first` on, and stores nothing."""
+    return msgspec.structs.replace(batch, first=first, entries=(), prices=(), bodies=())
+
+
 class Folder:
     """Folds one journal into one database."""
 
-    def __init__(self, journal: Journal, database: Database, clock: Clock) -> None:
+    def __init__(self, journal: Journal, disk: Disk, database: Database, clock: Clock) -> None:
         self._journal = journal
+        self._disk = disk
         self._database = database
         self._clock = clock
-        self._is_registered = False
+        self._reader: Reader | None = None
+        self._folded_to = 0
         self._one_at_a_time = asyncio.Lock()
+
+    @property
+    def folded_to(self) -> int:
+        """The offset below which all is in the ledger, as far as this process knows."""
+        return self._folded_to
+
+    @property
+    def waiting(self) -> int:
+        """Records that are not in the ledger yet."""
+        return self._journal.next_offset - self._folded_to
 
     async def run(self) -> None:
         """Fold for ever."""
@@ -41,45 +94,70 @@ class Folder:
     async def drain(self) -> None:
         """Fold until nothing waits, however long the database is away."""
         pause_s = _FIRST_PAUSE_S
-        while self._journal.waiting:
+        while True:
             try:
-                await self.fold_batch()
-                pause_s = _FIRST_PAUSE_S
+                await self.fold_all()
             except StoreUnavailable as error:
-                _log.warning("%d calls wait to be stored: %s", self._journal.waiting, error)
-                await asyncio.sleep(pause_s)
-                pause_s = min(2 * pause_s, _LONGEST_PAUSE_S)
+                _log.warning("%d records wait to be stored: %s", self.waiting, error)
+            else:
+                return
+            await asyncio.sleep(pause_s)
+            pause_s = min(2 * pause_s, _LONGEST_PAUSE_S)
 
     async def fold_all(self) -> None:
         """Fold what is there now; StoreUnavailable if the database is away."""
-        while self._journal.waiting:
-            await self.fold_batch()
+        while await self.fold_some():
+            pass
 
-    async def fold_batch(self) -> None:
-        """Fold one batch; a batch that failed, or whose answer was lost, is folded again, once.
+    async def fold_some(self) -> bool:
+        """Fold the next records; whether there were any.
 
-        An entry that no database can hold is set aside alone: it must not stop all others.
+        What failed, or whose confirmation was lost, is read and folded again, once.
         """
         async with self._one_at_a_time:
-            if not self._is_registered:
-                await self._database.write(register_journal, self._journal.id, self._clock.now_us())
-                self._is_registered = True
-            batch = self._journal.peek(RECORDS_PER_BATCH)
-            try:
-                await self._fold(batch)
-            except StoreRefused:
-                for record in batch:
-                    await self._fold_or_set_aside(record)
+            reader = self._reader or await self._new_reader()
+            self._reader = None
+            piece = await asyncio.to_thread(reader.read, RECORDS_PER_BATCH, self._journal.extent)
+            batch = None if piece is None else piece.batch(self._journal.id, self._folded_to)
+            if batch is not None:
+                folded_to = await fold_batch(self._database, batch, self._clock)
+                is_behind, self._folded_to = folded_to < batch.upto, folded_to
+                if is_behind:  # the database was restored
+                    return True
+                self._journal.folded(reader.number - 1)
+            self._reader = reader
+            return piece is not None
 
-    async def _fold(self, batch: Sequence[Record]) -> None:
-        if batch:
-            await self._database.write(fold, self._journal.id, batch, self._clock.now_us())
-            self._journal.folded(batch[-1][0])
+    async def catch_up(self) -> None:
+        """If the database was restored to an earlier state, fold again what it lacks."""
+        async with self._one_at_a_time:
+            folded_to = await self._database.write(position_of, self._journal.id, self._clock.now_us())
+            if folded_to >= self._folded_to:
+                return
+            _log.warning("the database was restored: %d records are folded again", self.waiting)
+            self._folded_to = folded_to
+            self._reader = None
+        await self.fold_all()
 
-    async def _fold_or_set_aside(self, record: Record) -> None:
-        try:
-            await self._fold([record])
-        except StoreRefused as error:
-            offset, entry = record
-            _log.error("a metered call could not be stored (%s); its entry: %r", error, entry)
-            self._journal.folded(offset)
+    async def _new_reader(self) -> Reader:
+        reader = await open_reader(self._database, self._disk, self._journal.id, self._folded_to)
+        self._folded_to = max(self._folded_to, reader.oldest)
+        self._journal.folded(reader.number - 1)
+        return reader
+
+
+async def open_reader(
+    database: Database,
+    disk: Disk,
+    journal: JournalId,
+    folded_to: int,
+    *,
+    back: int = 0,
+    is_growing: bool = False,
+) -> Reader:
+    """A way through a journal from the offset that it is folded to; what was removed is given up."""
+    reader = await asyncio.to_thread(Reader, disk, journal, folded_to, back=back, is_growing=is_growing)
+    if reader.oldest > folded_to:
+        _log.error("%d records of journal %s are gone", reader.oldest - folded_to, journal)
+        await database.write(move_to, journal, reader.oldest)
+    return reader

@@ -11,6 +11,7 @@ from typing import Self
 import aiohttp
 
 from tollway.domain.errors import VendorCutOff, VendorLate, VendorTimeout, VendorUnreachable
+from tollway.domain.ids import RequestId
 from tollway.domain.token import MASK, Secret
 
 _KEEP_ALIVE_S = 15.0
@@ -18,6 +19,9 @@ _KEEP_ALIVE_S = 15.0
 
 _CHUNK_BYTES = 64 * 1024
 _AT_ONCE_BYTES = 512 * 1024
+
+REQUEST_ID_HEADER = "X-Client-Request-Id"
+"""OpenAI's name for an id that its client gives a request."""
 
 
 class VendorAnswer:
@@ -107,12 +111,20 @@ class VendorConnection:
     ) -> None:
         await self._session.close()
 
-    async def post(self, path: str, body: bytes) -> VendorAnswer:
-        """Send a JSON body; the answer once its head is here. VendorUnreachable, VendorTimeout."""
+    async def post(self, path: str, body: bytes, request_id: RequestId) -> VendorAnswer:
+        """Send a JSON body; the answer once its head is here. VendorUnreachable, VendorTimeout.
+
+        The vendor is told our id of the request, so that its bill and our ledger can be compared.
+        """
         try:
             # A large body goes out in pieces, so that it does not hold up everyone else's.
             data = body if len(body) <= _AT_ONCE_BYTES else io.BytesIO(body)
-            response = await self._session.post(self._base_url + path, data=data, allow_redirects=False)
+            response = await self._session.post(
+                self._base_url + path,
+                data=data,
+                headers={REQUEST_ID_HEADER: request_id},
+                allow_redirects=False,
+            )
         except TimeoutError:
             raise VendorTimeout(f"{self._vendor} did not answer in time") from None
         except UnicodeError:

@@ -72,8 +72,10 @@ def line(row: StoredEntry, org: str) -> bytes:
             "prompt_tokens": prompt_tokens(entry.units),
             "completion_tokens": completion_tokens(entry.units),
             "units": entry.units,
-            "cost_usd": _money(entry.cost.total),
-            "savings_usd": _money(entry.prompt_savings + entry.completion_savings),
+            "cost_usd": _money(entry.cost.total) if entry.is_known else None,
+            "savings_usd": _money(entry.prompt_savings + entry.completion_savings)
+            if entry.is_known
+            else None,
             "benchmark_model": entry.benchmark_model,
             "price_version": entry.cost.version or None,
             "service_tier": entry.service_tier,
@@ -87,6 +89,10 @@ def line(row: StoredEntry, org: str) -> bytes:
 
 def metadata(entry: Entry) -> dict[str, str]:
     """What tells a request apart without parsing its line; values are strings, as Loki wants."""
+    money = {
+        "cost_usd": usd(entry.cost.total),
+        "savings_usd": usd(entry.savings),
+    }
     return {
         "request_id": entry.request_id,
         "app_id": entry.app_id,
@@ -96,8 +102,7 @@ def metadata(entry: Entry) -> dict[str, str]:
         "status": str(entry.status),
         "prompt_tokens": str(prompt_tokens(entry.units)),
         "completion_tokens": str(completion_tokens(entry.units)),
-        "cost_usd": usd(entry.cost.total),
-        "savings_usd": usd(entry.prompt_savings + entry.completion_savings),
+        **(money if entry.is_known else {}),
         "duration_ms": f"{_ms(entry.ended_us - entry.started_us):g}",
     }
 

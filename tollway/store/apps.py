@@ -6,12 +6,17 @@ Owns the rows; does not own who may make them. Of a key only the hash is stored.
 from sqlalchemy import Connection, insert, select, update
 
 from tollway.domain.caller import Caller
+from tollway.domain.clock import US_PER_S
 from tollway.domain.ids import AppId, KeyId, OrgId, UserId, new_id
 from tollway.domain.slug import numbered
 from tollway.domain.token import digest, ending
 from tollway.store.changes import position
 from tollway.store.database import all_orgs
+from tollway.store.rate_cards import cards_from
 from tollway.store.schema import app_keys, apps, orgs
+
+_STARTED_BEFORE_US = 3_600 * US_PER_S
+"""A call whose key is looked up began at most so long ago, by whichever process's clock."""
 
 
 def create_app(
@@ -73,7 +78,7 @@ def revoke_app(db: Connection, org: OrgId, app: AppId, now_us: int) -> bool:
 
 
 @all_orgs
-def find_caller(db: Connection, key_hash: str) -> tuple[Caller | None, int]:
+def find_caller(db: Connection, key_hash: str, now_us: int) -> tuple[Caller | None, int]:
     """The view behind a key's hash, and the position of the feed of changes that it is true at."""
     row = db.execute(
         select(
@@ -87,6 +92,7 @@ def find_caller(db: Connection, key_hash: str) -> tuple[Caller | None, int]:
             orgs.c.org_name,
             orgs.c.is_active.label("org_is_active"),
             orgs.c.benchmark_model.label("org_benchmark_model"),
+            orgs.c.privacy_level,
         )
         .join(apps, apps.c.id == app_keys.c.app_id)
         .join(orgs, orgs.c.id == app_keys.c.org_id)
@@ -105,5 +111,7 @@ def find_caller(db: Connection, key_hash: str) -> tuple[Caller | None, int]:
         key_id=KeyId(row.key_id),
         key_is_active=row.revoked_us is None,
         benchmark_model=row.benchmark_model or row.org_benchmark_model,
+        privacy_level=row.privacy_level,
+        rate_cards=cards_from(db, OrgId(row.org_id), now_us - _STARTED_BEFORE_US),
     )
     return caller, at

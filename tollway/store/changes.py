@@ -12,6 +12,9 @@ from tollway.domain.ids import OrgId
 from tollway.store.database import all_orgs
 from tollway.store.schema import changes, deployment
 
+PRICE_LIST = OrgId("")
+"""Stands in the feed for the imported prices, which are of no organisation."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Changes:
@@ -20,6 +23,11 @@ class Changes:
     upto: int
     org_ids: frozenset[OrgId]
     complete: bool
+
+    @property
+    def are_of_prices(self) -> bool:
+        """Whether the imported prices may have changed."""
+        return PRICE_LIST in self.org_ids or not self.complete
 
 
 def announce(db: Connection, org: OrgId, now_us: int) -> None:

@@ -5,6 +5,7 @@ from collections.abc import Iterable
 from sqlalchemy import Connection, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
+from tollway.domain.body import DEFAULT_PRIVACY_LEVEL, PrivacyLevel
 from tollway.domain.clock import US_PER_S
 from tollway.domain.errors import Conflict
 from tollway.domain.ids import OrgId, UserId
@@ -21,6 +22,8 @@ def create_org(
     billing_email: str | None,
     creator: UserId,
     tier: Tier,
+    benchmark_model: str | None = None,
+    privacy_level: PrivacyLevel = DEFAULT_PRIVACY_LEVEL,
     now_us: int,
 ) -> None:
     """Add the organisation `org`; Conflict if its name is taken."""
@@ -34,6 +37,8 @@ def create_org(
                     billing_email=billing_email,
                     org_creator=creator,
                     subscription_tier=tier,
+                    benchmark_model=benchmark_model,
+                    privacy_level=privacy_level,
                     rate_limit=DEFAULT_RATE_LIMIT_PER_MINUTE,
                     last_invoice_date=now_us // US_PER_S,
                     added_us=now_us,

@@ -10,10 +10,12 @@ from typing import Any
 
 from sqlalchemy import Connection, func, select
 
-from tollway.domain.clock import moment, month_start_us
+from tollway.domain.clock import moment
+from tollway.domain.cycle import Cycle, CycleRecord, cycle_among
 from tollway.domain.ids import OrgId
 from tollway.domain.money import Nano
 from tollway.domain.org import Organisation
+from tollway.store.cycles import current_cycle, stored_cycles
 from tollway.store.integrations import find_integrations
 from tollway.store.schema import apps, cycle_totals, orgs
 
@@ -38,12 +40,50 @@ def read_record(db: Connection, org: OrgId, now_us: int) -> Organisation:
     )
 
 
-def _totals(db: Connection, org: OrgId, now_us: int) -> dict[str, Any]:
-    row = db.execute(
+def read_cycles(
+    db: Connection, org: OrgId, now_us: int, *, before_us: int | None, limit: int
+) -> list[CycleRecord]:
+    """The current cycle and all that are stored, newest first, of those that start before `before_us`."""
+    stored = stored_cycles(db, org)
+    current = cycle_among(stored, now_us)
+    counted = db.execute(select(cycle_totals.c.cycle_start_us).where(cycle_totals.c.org_id == org)).scalars()
+    starts = {now_us, *counted, *(cycle.start_us for cycle in stored)}
+    cycles = {cycle_among(stored, start) for start in starts}
+    shown = sorted(
+        (cycle for cycle in cycles if before_us is None or cycle.start_us < before_us),
+        key=lambda cycle: cycle.start_us,
+        reverse=True,
+    )[:limit]
+    rows = db.execute(
         select(cycle_totals).where(
-            cycle_totals.c.org_id == org, cycle_totals.c.cycle_start_us == month_start_us(now_us)
+            cycle_totals.c.org_id == org,
+            cycle_totals.c.cycle_start_us.in_([cycle.start_us for cycle in shown]),
         )
-    ).first()
+    )
+    totals = {row.cycle_start_us: row for row in rows}
+    return [_cycle_record(cycle, cycle == current, totals.get(cycle.start_us)) for cycle in shown]
+
+
+def _cycle_record(cycle: Cycle, is_current: bool, row: Any) -> CycleRecord:  # noqa: ANN401 - as in `_named`
+    held = {"num_unsettled": row.num_unsettled, "held": Nano(row.held_nano)} if row is not None else {}
+    return CycleRecord(
+        start=moment(cycle.start_us), end=moment(cycle.end_us), is_current=is_current, **_named(row), **held
+    )
+
+
+def _totals(db: Connection, org: OrgId, now_us: int) -> dict[str, Any]:
+    start_us = current_cycle(db, org, now_us).start_us
+    return _named(
+        db.execute(
+            select(cycle_totals).where(
+                cycle_totals.c.org_id == org, cycle_totals.c.cycle_start_us == start_us
+            )
+        ).first()
+    )
+
+
+def _named(row: Any) -> dict[str, Any]:  # noqa: ANN401 - SQLAlchemy's rows are typed by their query only
+    """A cycle's totals by the record's names; nothing where no row was counted."""
     if row is None:
         return {}
     return {

@@ -12,6 +12,7 @@ from sqlalchemy import (
     ForeignKey,
     Index,
     Integer,
+    LargeBinary,
     MetaData,
     Table,
     Text,
@@ -82,6 +83,7 @@ orgs = Table(
     Column("address_country", Text, server_default=""),
     Column("currency", Text, nullable=False, server_default="usd"),
     Column("benchmark_model", Text),
+    Column("privacy_level", Integer, nullable=False, server_default=text("2")),
     Column("rate_limit", Integer, nullable=False),
     Column("spending_limit_soft_nano", BigInteger),
     Column("spending_limit_hard_nano", BigInteger),
@@ -174,6 +176,47 @@ journals = Table(
     Column("id", Text, primary_key=True),
     Column("folded_to", BigInteger, nullable=False, comment="offsets below this are in the ledger"),
     Column("added_us", BigInteger, nullable=False),
+    Column("place", Text, nullable=False, server_default="", comment="host and folder"),
+    Column("closed_us", BigInteger, comment="folded to its end; its process is gone"),
+    Column("forfeited_us", BigInteger, comment="given up by the operator: its disk is gone"),
+)
+
+price_versions = Table(
+    "price_versions",
+    metadata,
+    Column("version", Text, primary_key=True),
+    Column("rates", JSON, nullable=False, comment="compiled; see domain/price.py"),
+    Column("added_us", BigInteger, nullable=False),
+    comment="Every price that a row was priced at, so that any cost can be worked out again.",
+)
+
+price_list = Table(
+    "price_list",
+    metadata,
+    Column("model", Text, primary_key=True, comment="as callers name it, vendor/model"),
+    Column("effective_us", BigInteger, primary_key=True, autoincrement=False),
+    Column("dollars", JSON, nullable=False, comment="unit -> decimal text; per million tokens or thousand"),
+    Column("added_us", BigInteger, nullable=False),
+    comment="Prices that the operator imported.",
+)
+
+rate_cards = Table(
+    "rate_cards",
+    metadata,
+    Column("org_id", Text, ForeignKey("orgs.id"), primary_key=True),
+    Column("effective_us", BigInteger, primary_key=True, autoincrement=False),
+    Column("id", Text, nullable=False, comment="as ledger rows name it"),
+    Column("markup", Text, comment="decimal text: cost = vendor cost times this"),
+    Column("dollars", JSON(none_as_null=True), comment="model -> unit -> decimal text; wins over the markup"),
+    Column("added_us", BigInteger, nullable=False),
+)
+
+cycles = Table(
+    "cycles",
+    metadata,
+    Column("org_id", Text, primary_key=True),
+    Column("start_us", BigInteger, primary_key=True, autoincrement=False),
+    Column("end_us", BigInteger, nullable=False, comment="not included"),
 )
 
 ledger = Table(
@@ -218,12 +261,26 @@ ledger = Table(
     Column("benchmark_by_unit", JSON(none_as_null=True)),
     Column("started_us", BigInteger, nullable=False),
     Column("first_token_us", BigInteger, comment="from the start to the first token"),
+    Column("held_nano", BigInteger, comment="of an unsettled attempt: the most that it may cost"),
     Column("journal_id", Text, nullable=False),
     Column("journal_offset", BigInteger, nullable=False),
     Column("folded_us", BigInteger, nullable=False),
     UniqueConstraint("request_id", "attempt", "kind", "ended_us"),
     Index("ix_ledger_org_id_ended_us", "org_id", "ended_us"),
     postgresql_partition_by="RANGE (ended_us)",
+)
+
+bodies = Table(
+    "bodies",
+    metadata,
+    Column("org_id", Text, primary_key=True),
+    Column("request_id", Text, primary_key=True),
+    Column("attempt", Integer, primary_key=True, autoincrement=False),
+    Column("part", Text, primary_key=True, comment="request or response"),
+    Column("at", BigInteger, primary_key=True, autoincrement=False, comment="the piece's first byte"),
+    Column("data", LargeBinary, nullable=False),
+    Column("written_us", BigInteger, nullable=False),
+    comment="Prompts and answers of organisations that keep them.",
 )
 
 org_totals = Table(
@@ -245,6 +302,8 @@ cycle_totals = Table(
     Column("cost_completion_nano", BigInteger, nullable=False),
     Column("savings_prompt_nano", BigInteger, nullable=False),
     Column("savings_completion_nano", BigInteger, nullable=False),
+    Column("num_unsettled", BigInteger, nullable=False, server_default=text("0")),
+    Column("held_nano", BigInteger, nullable=False, server_default=text("0"), comment="for unsettled ones"),
 )
 
 series_totals = Table(

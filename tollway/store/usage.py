@@ -2,27 +2,31 @@
 
 Owns the fold: rows, cycle totals, series totals and the journal's position move in one
 transaction, so they always agree. Idempotent twice over: by the journal's position, and by
-(request id, attempt, kind). Rows are numbered per organisation under its lock, so that a
+(organisation, request id, attempt). Rows are numbered per organisation under its lock, so that a
 reader's cursor never steps over one that commits late.
 """
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from sqlalchemy import Connection, Table, insert, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
-from tollway.domain.clock import US_PER_S, month_start_us
+from tollway.domain.clock import US_PER_S
 from tollway.domain.ids import JournalId, OrgId
-from tollway.domain.ledger import Entry, EntryKind, Outcome, Record
+from tollway.domain.ledger import NOTHING, Batch, Entry, EntryKind, Outcome, Record, correction
 from tollway.domain.money import Nano
 from tollway.domain.price import Cost
 from tollway.domain.series import Series, increments
 from tollway.domain.usage import Unit, completion_tokens, prompt_tokens
+from tollway.store.bodies import keep_bodies
+from tollway.store.cycles import CountingCycles
 from tollway.store.database import all_orgs
-from tollway.store.schema import cycle_totals, journals, ledger, org_totals, series_totals
+from tollway.store.journals import move_to, position_of
+from tollway.store.prices import keep_prices
+from tollway.store.schema import cycle_totals, ledger, org_totals, series_totals
 
 _CLOCK_SLACK_US = 3600 * US_PER_S
 """A clock that was set back while a call ran lets it end before it began."""
@@ -37,43 +41,20 @@ class StoredEntry:
 
 
 @all_orgs
-def register_journal(db: Connection, journal: JournalId, now_us: int) -> None:
-    """Make a journal known before its first entry is folded; again is harmless."""
-    if db.execute(select(journals.c.id).where(journals.c.id == journal)).first() is None:
-        db.execute(insert(journals).values(id=journal, folded_to=0, added_us=now_us))
+def fold(db: Connection, batch: Batch, now_us: int) -> int:
+    """Move a batch into the ledger; returns the offset that the journal is folded to.
 
-
-@all_orgs
-def fold(db: Connection, journal: JournalId, records: Sequence[Record], now_us: int) -> int:
-    """Move entries of one journal, in offset order, into the ledger; returns how many were new."""
-    where = journals.c.id == journal
-    folded_to = db.execute(select(journals.c.folded_to).where(where).with_for_update()).scalar()
-    if folded_to is None:  # the database was restored from before the journal began
-        register_journal(db, journal, now_us)
-        folded_to = 0
-    fresh = [(offset, entry) for offset, entry in records if offset >= folded_to]
-    if not fresh:
-        return 0
-    seqs = _next_seqs(db, [entry for _, entry in fresh])
-    known = _known(db, [entry for _, entry in fresh])
-    rows = []
-    entries = []
-    for offset, entry in fresh:
-        if (entry.request_id, entry.attempt, entry.kind) in known:
-            continue
-        known.add((entry.request_id, entry.attempt, entry.kind))
-        seqs[entry.org_id] += 1
-        place = {"journal_id": journal, "journal_offset": offset, "folded_us": now_us}
-        rows.append({"seq": seqs[entry.org_id], **place, **_row(entry)})
-        entries.append(entry)
-    if rows:
-        db.execute(insert(ledger), rows)
-    for org, seq in sorted(seqs.items()):
-        db.execute(update(org_totals).where(org_totals.c.org_id == org).values(seq=seq))
-    _add(db, cycle_totals, ("org_id", "cycle_start_us"), _cycle_increments(entries))
-    _add(db, series_totals, ("org_id", *Series._fields), _series_increments(entries))
-    db.execute(update(journals).where(where).values(folded_to=fresh[-1][0] + 1))
-    return len(rows)
+    It is moved only if it begins there or before: a journal whose beginning is not in this
+    database (which was restored, say) has to be folded from the offset that is returned.
+    """
+    folded_to = position_of(db, batch.journal, now_us)
+    if folded_to < batch.first or folded_to >= batch.upto:
+        return folded_to
+    keep_prices(db, batch.prices, now_us)
+    keep_bodies(db, batch.bodies)
+    _add_entries(db, batch.journal, [(at, entry) for at, entry in batch.entries if at >= folded_to], now_us)
+    move_to(db, batch.journal, batch.upto)
+    return batch.upto
 
 
 def read_entries(db: Connection, org: OrgId, *, after_seq: int = 0, limit: int) -> list[StoredEntry]:
@@ -87,6 +68,38 @@ def read_entries(db: Connection, org: OrgId, *, after_seq: int = 0, limit: int) 
     return [StoredEntry(seq=row.seq, entry=_entry(row)) for row in rows]
 
 
+def _add_entries(db: Connection, journal: JournalId, records: Sequence[Record], now_us: int) -> None:
+    """Add what is new among these to rows and totals; a late end becomes a correction."""
+    if not records:
+        return
+    seqs = _next_seqs(db, [entry for _, entry in records])
+    known = _known(db, [entry for _, entry in records])
+    cycles = CountingCycles(db)
+    rows = []
+    entries = []
+    released: defaultdict[tuple[Any, ...], Counter[str]] = defaultdict(Counter)
+    for offset, found in records:
+        earlier = known.get((found.org_id, *found.key))
+        entry = found
+        if earlier is not None:
+            if earlier.is_explained or not found.is_known:
+                continue
+            entry = correction(found)
+            held = {"num_unsettled": -1, "held_nano": -earlier.held_nano}
+            released[entry.org_id, cycles.start_us(entry.org_id, earlier.ended_us)].update(held)
+        known[entry.org_id, *entry.key] = _Earlier(entry.ended_us, entry.is_known, entry.held or 0)
+        seqs[entry.org_id] += 1
+        place = {"journal_id": journal, "journal_offset": offset, "folded_us": now_us}
+        rows.append({"seq": seqs[entry.org_id], **place, **_row(entry)})
+        entries.append(entry)
+    if rows:
+        db.execute(insert(ledger), rows)
+    for org, seq in sorted(seqs.items()):
+        db.execute(update(org_totals).where(org_totals.c.org_id == org).values(seq=seq))
+    _add(db, cycle_totals, ("org_id", "cycle_start_us"), _cycle_increments(entries, cycles, released))
+    _add(db, series_totals, ("org_id", *Series._fields), _series_increments(entries))
+
+
 def _next_seqs(db: Connection, entries: Iterable[Entry]) -> dict[OrgId, int]:
     """Lock the organisations, in sorted order against deadlocks; their newest row's number."""
     seqs = {}
@@ -96,30 +109,56 @@ def _next_seqs(db: Connection, entries: Iterable[Entry]) -> dict[OrgId, int]:
     return seqs
 
 
-def _known(db: Connection, entries: Sequence[Entry]) -> set[tuple[str, int, str]]:
-    """Which of these are in the ledger already."""
+class _Earlier(NamedTuple):
+    """What the ledger says of an attempt already."""
+
+    ended_us: int
+    is_explained: bool
+    held_nano: int
+
+
+def _known(db: Connection, entries: Sequence[Entry]) -> dict[tuple[str, str, int], _Earlier]:
+    """Which attempts of these are in the ledger already, by organisation, request id and number."""
     # The same attempt has the same start, and does not end before it: older partitions have none.
-    oldest_us = min(entry.started_us for entry in entries) - _CLOCK_SLACK_US
+    oldest_us = min(min(entry.started_us, entry.ended_us) for entry in entries) - _CLOCK_SLACK_US
     rows = db.execute(
-        select(ledger.c.request_id, ledger.c.attempt, ledger.c.kind).where(
+        select(
+            ledger.c.org_id,
+            ledger.c.request_id,
+            ledger.c.attempt,
+            ledger.c.ended_us,
+            ledger.c.outcome,
+            ledger.c.held_nano,
+        ).where(
             ledger.c.request_id.in_({entry.request_id for entry in entries}),
             ledger.c.ended_us >= oldest_us,
         )
     )
-    return {(row.request_id, row.attempt, row.kind) for row in rows}
+    known: dict[tuple[str, str, int], _Earlier] = {}
+    for row in rows:
+        attempt = (row.org_id, row.request_id, row.attempt)
+        is_explained = row.outcome != Outcome.UNSETTLED
+        if is_explained or attempt not in known:
+            known[attempt] = _Earlier(row.ended_us, is_explained, row.held_nano or 0)
+    return known
 
 
-def _cycle_increments(entries: Iterable[Entry]) -> dict[tuple[Any, ...], Counter[str]]:
-    totals: defaultdict[tuple[Any, ...], Counter[str]] = defaultdict(Counter)
+def _cycle_increments(
+    entries: Iterable[Entry],
+    cycles: CountingCycles,
+    totals: defaultdict[tuple[Any, ...], Counter[str]],
+) -> dict[tuple[Any, ...], Counter[str]]:
     for entry in entries:
-        totals[entry.org_id, month_start_us(entry.ended_us)].update(
-            num_requests=int(entry.final and entry.kind == EntryKind.USAGE),
+        totals[entry.org_id, cycles.start_us(entry.org_id, entry.ended_us)].update(
+            num_requests=int(entry.is_request),
             prompt_tokens=prompt_tokens(entry.units),
             completion_tokens=completion_tokens(entry.units),
             cost_prompt_nano=entry.cost.prompt,
             cost_completion_nano=entry.cost.completion,
             savings_prompt_nano=entry.prompt_savings,
             savings_completion_nano=entry.completion_savings,
+            num_unsettled=int(not entry.is_known),
+            held_nano=entry.held or 0,
         )
     return totals
 
@@ -150,7 +189,6 @@ def _add(db: Connection, table: Table, keys: tuple[str, ...], totals: dict[tuple
 
 def _row(entry: Entry) -> dict[str, Any]:
     """The columns of an entry that do not depend on where it came from."""
-    benchmark = entry.benchmark
     return {
         "org_id": entry.org_id,
         "ended_us": entry.ended_us,
@@ -174,29 +212,28 @@ def _row(entry: Entry) -> dict[str, Any]:
         "units": entry.units,
         "prompt_tokens": prompt_tokens(entry.units),
         "completion_tokens": completion_tokens(entry.units),
-        "price_version": entry.cost.version or None,
-        "cost_prompt_nano": entry.cost.prompt,
-        "cost_completion_nano": entry.cost.completion,
-        "cost_by_unit": entry.cost.by_unit,
+        **_cost_columns("price_version", "cost", entry.cost if entry.is_known else None),
         "rate_card": entry.rate_card,
-        "vendor_price_version": entry.vendor_cost.version or None,
-        "vendor_cost_prompt_nano": entry.vendor_cost.prompt,
-        "vendor_cost_completion_nano": entry.vendor_cost.completion,
-        "vendor_cost_by_unit": entry.vendor_cost.by_unit,
+        **_cost_columns("vendor_price_version", "vendor_cost", entry.vendor_cost if entry.is_known else None),
         "benchmark_model": entry.benchmark_model,
-        "benchmark_price_version": benchmark and benchmark.version,
-        "benchmark_prompt_nano": benchmark and benchmark.prompt,
-        "benchmark_completion_nano": benchmark and benchmark.completion,
-        "benchmark_by_unit": benchmark and benchmark.by_unit,
+        **_cost_columns("benchmark_price_version", "benchmark", entry.benchmark),
         "started_us": entry.started_us,
         "first_token_us": entry.first_token_us,
+        "held_nano": entry.held,
+    }
+
+
+def _cost_columns(version: str, name: str, cost: Cost | None) -> dict[str, Any]:
+    """The four columns of one cost; null where it is not known."""
+    return {
+        version: (cost.version or None) if cost else None,
+        f"{name}_prompt_nano": cost.prompt if cost else None,
+        f"{name}_completion_nano": cost.completion if cost else None,
+        f"{name}_by_unit": cost.by_unit if cost else None,
     }
 
 
 def _entry(row: Any) -> Entry:  # noqa: ANN401 - SQLAlchemy's rows are typed by their query only
-    benchmark = None
-    if row.benchmark_by_unit is not None:
-        benchmark = _cost(row, "benchmark_price_version", "benchmark")
     return Entry(
         request_id=row.request_id,
         attempt=row.attempt,
@@ -217,14 +254,15 @@ def _entry(row: Any) -> Entry:  # noqa: ANN401 - SQLAlchemy's rows are typed by 
         labels=row.labels,
         funding=row.funding,
         units=_units(row.units),
-        cost=_cost(row, "price_version", "cost"),
-        vendor_cost=_cost(row, "vendor_price_version", "vendor_cost"),
+        cost=_cost(row, "price_version", "cost") or NOTHING,
+        vendor_cost=_cost(row, "vendor_price_version", "vendor_cost") or NOTHING,
         rate_card=row.rate_card,
         benchmark_model=row.benchmark_model,
-        benchmark=benchmark,
+        benchmark=_cost(row, "benchmark_price_version", "benchmark"),
         started_us=row.started_us,
         ended_us=row.ended_us,
         first_token_us=row.first_token_us,
+        held=None if row.held_nano is None else Nano(row.held_nano),
     )
 
 
@@ -232,8 +270,10 @@ def _units(counts: dict[str, int]) -> dict[Unit, int]:
     return {Unit(name): count for name, count in counts.items()}
 
 
-def _cost(row: Any, version: str, name: str) -> Cost:  # noqa: ANN401 - as above
+def _cost(row: Any, version: str, name: str) -> Cost | None:  # noqa: ANN401 - as above
     values = row._mapping  # noqa: SLF001 - SQLAlchemy's documented access by name
+    if values[f"{name}_by_unit"] is None:
+        return None
     return Cost(
         version=values[version] or "",
         by_unit={unit: Nano(nano) for unit, nano in _units(values[f"{name}_by_unit"]).items()},

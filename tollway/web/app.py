@@ -5,9 +5,13 @@
     POST   /v1/users                 web/api/users.py
     POST   /v1/orgs                  web/api/orgs.py
     GET    /v1/orgs/current
+    GET    /v1/orgs/cycles
     PUT    /v1/orgs/integrations
     POST   /v1/apps/create           web/api/apps.py
     DELETE /v1/apps/{app_id}
+    PUT    /v1/operator/orgs/{org_id}/rate_card  web/api/operator.py
+    GET    /v1/operator/orgs/{org_id}/rate_card
+    GET    /v1/audit/ledger          web/api/audit.py
     GET    /healthz, /readyz         web/api/health.py
     GET    /openapi.json, /docs
 
@@ -28,7 +32,7 @@ from tollway.gateway.call import Call, Reply
 from tollway.gateway.chat import chat
 from tollway.gateway.models import list_models, show_model
 from tollway.web import errors
-from tollway.web.api import apps, health, orgs, users
+from tollway.web.api import apps, audit, health, operator, orgs, users
 from tollway.web.body import Bounded
 from tollway.web.hot import Handler, Receive, Scope, Send, serve
 from tollway.web.openapi import hot_paths
@@ -98,7 +102,7 @@ def control_plane(world: World) -> FastAPI:
     )
     api.state.world = world
     errors.install(api)
-    for module in (users, orgs, apps, health):
+    for module in (users, orgs, apps, audit, operator, health):
         api.include_router(module.router)
     described = api.openapi
 

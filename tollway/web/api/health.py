@@ -19,7 +19,7 @@ async def healthz() -> dict[str, str]:
 @router.get("/readyz", responses={503: {"description": "A check failed; the body says which."}})
 async def readyz(world: TheWorld) -> JSONResponse:
     """Calls can be served: the database answers and there is room to record them."""
-    checks = {"database": "ok", "journal": "ok" if world.journal.has_room else "full"}
+    checks = {"database": "ok", "journal": world.journal.trouble or "ok"}
     try:
         await world.database.read(operator_token_hash)
     except StoreUnavailable as error:

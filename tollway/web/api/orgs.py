@@ -2,16 +2,21 @@
 
 from typing import Annotated
 
-from fastapi import APIRouter
-from pydantic import Field, StringConstraints
+from fastapi import APIRouter, Query
+from pydantic import AwareDatetime, Field, StringConstraints
 from starlette.responses import Response
 
 from tollway.control import integrations, orgs
+from tollway.control.access import current_org
+from tollway.control.apps import require_priced
 from tollway.control.integrations import Receiver
+from tollway.domain.body import DEFAULT_PRIVACY_LEVEL, PrivacyLevel
+from tollway.domain.moment import us_of
 from tollway.domain.slug import ORG_NAME_CHARS, ORG_NAME_PATTERN
+from tollway.store.record import read_cycles
 from tollway.web.bearer import ThePerson, TheWorld
 from tollway.web.fields import AuthUser, Body, Email, Link, Name, Token
-from tollway.web.record import OrgRecord, record_response
+from tollway.web.record import Cycles, OrgRecord, cycles_response, record_response
 
 router = APIRouter(prefix="/v1/orgs", tags=["orgs"])
 
@@ -28,6 +33,12 @@ class OrgCreate(Body):
     org_name: OrgName
     org_display_name: Name | None = None
     billing_email: Email | None = None
+    benchmark_model: Annotated[
+        Name | None, Field(description="What savings are measured against in apps that name no model.")
+    ] = None
+    privacy_level: Annotated[
+        PrivacyLevel, Field(description="1 keeps prompts and answers; 2 and 3 keep neither.")
+    ] = DEFAULT_PRIVACY_LEVEL
 
 
 class IntegrationItem(Body):
@@ -54,12 +65,16 @@ class IntegrationsUpdate(Body):
 @router.post("", status_code=201, response_model=OrgRecord)
 async def create_org(body: OrgCreate, person: ThePerson, world: TheWorld) -> Response:
     """Make an organisation; it is current for its creator, who may do everything in it."""
+    if body.benchmark_model is not None:
+        require_priced(world.gateway.catalog, body.benchmark_model)
     made = await world.database.write(
         orgs.create_org,
         person,
         org_name=body.org_name,
         display_name=body.org_display_name,
         billing_email=body.billing_email or "",
+        benchmark_model=body.benchmark_model,
+        privacy_level=body.privacy_level,
         now_us=world.clock.now_us(),
     )
     return record_response(made, 201)
@@ -69,6 +84,27 @@ async def create_org(body: OrgCreate, person: ThePerson, world: TheWorld) -> Res
 async def show_org(person: ThePerson, world: TheWorld) -> Response:
     """The record of the current organisation."""
     return record_response(await world.database.read(orgs.show_org, person, world.clock.now_us()))
+
+
+@router.get("/cycles", response_model=Cycles)
+async def list_cycles(
+    person: ThePerson,
+    world: TheWorld,
+    limit: Annotated[int, Query(ge=1, le=100, description="At most so many.")] = 12,
+    before: Annotated[
+        AwareDatetime | None,
+        Query(description="Only those that start before; the last `start` seen."),
+    ] = None,
+) -> Response:
+    """The current organisation's billing cycles with what each came to, newest first."""
+    found = await world.database.read(
+        read_cycles,
+        current_org(person),
+        world.clock.now_us(),
+        before_us=None if before is None else us_of(before),
+        limit=limit + 1,
+    )
+    return cycles_response(found[:limit], has_more=len(found) > limit)
 
 
 @router.put("/integrations", response_model=OrgRecord)
