@@ -2,9 +2,12 @@
 PYTHON ?= python3
 BIN := .venv/bin
 ARGS ?=
+KILLS ?= 1000
+AWAY_S ?= 600
+SEEDS ?= 100000
 
 .DEFAULT_GOAL := help
-.PHONY: help serve demo test e2e check format bench docs lock clean
+.PHONY: help serve demo test e2e soak check format bench docs lock clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -28,6 +31,10 @@ e2e: .venv/dev ## the installed command against a real Prometheus
 	.ci/peers
 	$(BIN)/pytest -m e2e $(ARGS)
 
+soak: .venv/dev ## killed, starved, restored, simulated: KILLS=1000 AWAY_S=600 SEEDS=100000
+	$(BIN)/python -m tests.soak --kills $(KILLS) --away-s $(AWAY_S)
+	$(BIN)/python -m tests.simulation --seeds $(SEEDS) --jobs 2
+
 check: .venv/dev ## types, lint, format, generated docs, lock files
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -40,7 +47,7 @@ format: .venv/dev ## put the code into its form
 	$(BIN)/ruff format .
 
 bench: .venv/dev ## ratios, measured side by side in one run
-	$(BIN)/python -m bench.through
+	$(BIN)/python -m bench
 
 docs: .venv/dev ## renew the generated parts of docs/
 	$(BIN)/python -m docs.generate

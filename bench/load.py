@@ -1,11 +1,13 @@
 """A load generator that costs little: prepared bytes over kept connections.
 
-Owns sending and counting; does not own what is measured.
+Owns sending, counting and comparing; does not own what is measured.
 """
 
 import asyncio
 import time
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from statistics import median
 
 _HEAD_END = b"\r\n\r\n"
 _LENGTH = b"content-length: "
@@ -28,6 +30,42 @@ def request(port: int, key: str, model: str) -> bytes:
         b"content-type: application/json\r\ncontent-length: %d\r\n\r\n%s"
         % (port, key.encode(), len(body), body)
     )
+
+
+def get(port: int, path: str, token: str) -> bytes:
+    """A GET request, ready to be sent."""
+    return b"GET %s HTTP/1.1\r\nhost: 127.0.0.1:%d\r\nauthorization: Bearer %s\r\n\r\n" % (
+        path.encode(),
+        port,
+        token.encode(),
+    )
+
+
+async def in_turn(
+    sent: Mapping[str, tuple[int, bytes]], *, connections: int, seconds: float, rounds: int
+) -> dict[str, list[Measured]]:
+    """Measure each (port and request, by name) in turn, so that a noisy machine is fair to all."""
+    measured: dict[str, list[Measured]] = {name: [] for name in sent}
+    for _ in range(rounds):
+        for name, (port, request_) in sent.items():
+            measured[name].append(await measure(port, request_, connections=connections, seconds=seconds))
+    return measured
+
+
+def table(measured: Mapping[str, Sequence[Measured]]) -> str:
+    """The medians of the rounds, a line for each."""
+    lines = [f"{'':<34}{'requests/s':>12}{'p50 ms':>10}{'p99 ms':>10}"]
+    lines += [
+        f"{name:<34}{median(m.per_s for m in each):>12,.0f}"
+        f"{median(m.p50_ms for m in each):>10.2f}{median(m.p99_ms for m in each):>10.2f}"
+        for name, each in measured.items()
+    ]
+    return "\n".join(lines)
+
+
+def ratio(of: Sequence[Measured], to: Sequence[Measured]) -> float:
+    """The median of the rounds' ratios of requests per second."""
+    return median(a.per_s / b.per_s for a, b in zip(of, to, strict=True))
 
 
 async def measure(port: int, sent: bytes, *, connections: int, seconds: float) -> Measured:

@@ -118,12 +118,15 @@ class PostgresServer:
     def __init__(self) -> None:
         self._port = 0
         self._cleanup = ExitStack()
+        self._server = ExitStack()
 
     def __enter__(self) -> Self:
         with ExitStack() as stack:
-            base = Path(tempfile.mkdtemp(prefix="tollway-postgres-"))
-            stack.callback(shutil.rmtree, base)
-            self._start(base, stack)
+            self._base = Path(tempfile.mkdtemp(prefix="tollway-postgres-"))
+            stack.callback(shutil.rmtree, self._base)
+            self._make()
+            stack.callback(self.stop)
+            self.start()
             self._cleanup = stack.pop_all()
         return self
 
@@ -145,24 +148,33 @@ class PostgresServer:
         """Remove a database and end the connections to it."""
         self._execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name)))
 
+    def start(self) -> None:
+        """Start it again after `stop`, where it was, with what it had."""
+        settings = [f"--{name}={value}" for name, value in _SETTINGS.items()]
+        arguments = [*self._data, "-p", str(self._port), *settings]
+        server = self._programs.spawn("postgres", arguments, self._base)
+        self._server.enter_context(running(server, signal.SIGINT, self._base))
+        self._await(server)
+
+    def stop(self) -> None:
+        """Stop it, as an operator would: connections are ended, databases stay. Again is harmless."""
+        self._server.close()
+
     def _execute(self, statement: sql.Composed) -> None:
         with psycopg.connect(self.url("postgres"), autocommit=True) as connection:
             connection.execute(statement)
 
-    def _start(self, base: Path, stack: ExitStack) -> None:
-        programs = _programs(base)
-        data = ["-D", str(base / "data")]
-        initdb = programs.spawn("initdb", [*data, *_INITDB], base)
-        with running(initdb, signal.SIGTERM, base):
+    def _make(self) -> None:
+        """The programs, an empty data directory, a port."""
+        self._programs = _programs(self._base)
+        self._data = ["-D", str(self._base / "data")]
+        initdb = self._programs.spawn("initdb", [*self._data, *_INITDB], self._base)
+        with running(initdb, signal.SIGTERM, self._base):
             if initdb.wait(START_S) != 0:
-                raise RuntimeError(f"initdb failed:\n{log_of(base)}")
+                raise RuntimeError(f"initdb failed:\n{log_of(self._base)}")
         self._port = free_port()
-        settings = [f"--{name}={value}" for name, value in _SETTINGS.items()]
-        server = programs.spawn("postgres", [*data, "-p", str(self._port), *settings], base)
-        stack.enter_context(running(server, signal.SIGINT, base))
-        self._await(server, base)
 
-    def _await(self, server: subprocess.Popen[bytes], base: Path) -> None:
+    def _await(self, server: subprocess.Popen[bytes]) -> None:
         deadline = time.monotonic() + START_S
         while server.poll() is None and time.monotonic() < deadline:
             try:
@@ -171,7 +183,7 @@ class PostgresServer:
                 time.sleep(0.02)
             else:
                 return
-        raise RuntimeError(f"PostgreSQL did not start (exit code {server.poll()}):\n{log_of(base)}")
+        raise RuntimeError(f"PostgreSQL did not start (exit code {server.poll()}):\n{log_of(self._base)}")
 
 
 def _programs(base: Path) -> _Programs:

@@ -103,6 +103,19 @@ def test_dropping_a_database_ends_the_connections_to_it(server: PostgresServer) 
         ask(server.url("busy"), "SELECT 1")
 
 
+def test_a_server_that_was_stopped_starts_again_where_it_was_with_what_it_had() -> None:
+    with PostgresServer() as server:
+        server.create_database("kept")
+        url = server.url("kept")
+        change(url, "CREATE TABLE kept (n integer)", "INSERT INTO kept VALUES (42)")
+        server.stop()
+        with pytest.raises(psycopg.OperationalError):
+            psycopg.connect(url)
+        server.start()
+        assert server.url("kept") == url
+        assert ask(url, "SELECT n FROM kept") == "42"
+
+
 def test_after_the_block_neither_process_nor_file_is_left() -> None:
     with PostgresServer() as server:
         data = Path(ask(server.url("postgres"), "SHOW data_directory"))
