@@ -75,6 +75,30 @@ async def test_events_cut_anywhere_arrive_whole(stage: Stage) -> None:
     assert (await only_entry(stage, acme)).units == COUNTED
 
 
+CITES = {"annotations": [{"type": "url_citation", "url_citation": {"url": "https://example.com"}}]}
+
+
+@pytest.mark.parametrize(
+    ("counts", "searches"), [(USAGE, 1), ({**USAGE, "num_search_queries": 3}, 3)], ids=["none", "three"]
+)
+async def test_a_stream_that_cites_the_web_before_its_usage_was_searched_for(
+    stage: Stage, counts: dict[str, object], searches: int
+) -> None:
+    acme = await stage.tenant()
+    cited = sse({"choices": [{"index": 0, "delta": {"content": "So it is", **CITES}}]})
+    stage.vendor.scripted.append(stream(cited, delta("", "stop"), usage(counts), DONE))
+    assert (await stage.chat(acme, stream=True)).status == 200
+    assert (await only_entry(stage, acme)).units[Unit.WEB_SEARCH] == searches
+
+
+async def test_a_stream_that_cites_the_web_and_breaks_off_costs_nothing(stage: Stage) -> None:
+    acme = await stage.tenant()
+    cited = sse({"choices": [{"index": 0, "delta": {"content": "So", **CITES}}]})
+    stage.vendor.scripted.append(stream(cited, breaks_off=True))
+    await stage.chat(acme, stream=True)
+    assert (await only_entry(stage, acme)).units == {}
+
+
 async def test_a_stream_without_usage_is_estimated_and_says_so(stage: Stage) -> None:
     acme = await stage.tenant()
     stage.vendor.scripted.append(stream(delta("12345678"), delta("9", "stop"), DONE))

@@ -21,7 +21,7 @@ from tollway.domain.ledger import NOTHING, Entry, Outcome, Start
 from tollway.domain.money import Nano
 from tollway.domain.price import Cost, Price, cost_of, worst_case
 from tollway.domain.rate_card import rated
-from tollway.domain.usage import Usage
+from tollway.domain.usage import Unit, Usage
 from tollway.gateway.call import Call
 from tollway.gateway.ceiling import ceiling
 from tollway.gateway.kept import KeptBody
@@ -70,6 +70,7 @@ class Tally:
         self._usage: Usage | None = None
         self._service_tier: str | None = None
         self._first_token_us: int | None = None
+        self._is_searched = False
         self._started_us = call.received_us
         self._benchmark = self._find_benchmark()
         self._start = Start(
@@ -130,6 +131,10 @@ class Tally:
         if text_bytes and self._start.streamed and self._first_token_us is None:
             self._first_token_us = self._meter.clock.now_us() - self._start.started_us
 
+    def searched(self) -> None:
+        """Take note that the vendor searched the web; where it reports a count, that holds."""
+        self._is_searched = True
+
     def passed(self, data: bytes) -> None:
         """Take note of what the client is sent, before the end; it is kept if the organisation asks so."""
         if self._response is not None:
@@ -157,6 +162,8 @@ class Tally:
         elif usage is None:
             usage = estimate(self._prompt_bytes, self._text_bytes)
             outcome = Outcome.ESTIMATED
+        if self._is_searched and usage:
+            usage = {Unit.WEB_SEARCH: 1, **usage}
         amounts = self._amounts(usage)
         start = self._start
         entry = Entry(

@@ -130,6 +130,8 @@ class StreamedAnswer:
         for event in self._splitter.feed(chunk):
             reading = openai.read(data_of(event))
             self._tally.count(reading.usage, reading.service_tier, reading.text_bytes)
+            if reading.is_cited:
+                self._tally.searched()
             self._is_finished |= reading.is_finished
             self._is_error |= reading.is_error
             if self._wants_usage or not reading.is_usage_only:

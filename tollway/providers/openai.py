@@ -108,6 +108,8 @@ class Reading:
     is_usage_only: bool = False
     """The chunk that only `include_usage` brings; hidden from clients who did not ask."""
     is_error: bool = False
+    is_cited: bool = False
+    """It cites the web, so it was searched at least once: of a stream, the usage comes later."""
     is_readable: bool = True
 
 
@@ -147,7 +149,8 @@ def read(data: bytes) -> Reading:
         answer = salvaged
     choices = answer.choices or []
     said = answer.usage or decoded(_decode_groq, answer.x_groq, _Groq()).usage
-    usage = usage_of(said, is_cited=_is_cited(choices)) if _is_reported(said) else None
+    is_cited = _is_cited(choices)
+    usage = usage_of(said, is_cited=is_cited) if _is_reported(said) else None
     is_error = bytes(answer.error) not in NOTHING
     return Reading(
         usage=usage,
@@ -156,6 +159,7 @@ def read(data: bytes) -> Reading:
         is_finished=any(choice.finish_reason for choice in choices),
         is_usage_only=usage is not None and not choices and not is_error,
         is_error=is_error,
+        is_cited=is_cited,
     )
 
 

@@ -163,12 +163,12 @@ def _cycle_increments(
     return totals
 
 
-def _series_increments(entries: Iterable[Entry]) -> dict[tuple[Any, ...], Counter[str]]:
-    totals: defaultdict[tuple[Any, ...], Counter[str]] = defaultdict(Counter)
+def _series_increments(entries: Iterable[Entry]) -> dict[tuple[Any, ...], dict[str, int]]:
+    values: defaultdict[tuple[Any, ...], int] = defaultdict(int)
     for entry in entries:
         for series, amount in increments(entry):
-            totals[entry.org_id, *series].update(value=amount)
-    return totals
+            values[entry.org_id, *series] += amount
+    return {key: {"value": value} for key, value in values.items()}
 
 
 def _add(db: Connection, table: Table, keys: tuple[str, ...], totals: dict[tuple[Any, ...], Any]) -> None:
