@@ -164,6 +164,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
             description="Days that journals are kept after they are stored, to bring a restored database "
             "up to date.",
             ge=0,
+            le=3650,
         ),
     ] = 3.0
     unpriced: Annotated[

@@ -222,7 +222,7 @@ async def _fold_the_rest(world: World) -> None:
         async with asyncio.timeout(patience_s):
             await journal.sync()
             await world.folder.drain()
-            if not (journal.open or journal.trouble):
+            if not (journal.open or journal.trouble or world.folder.is_damaged):
                 now_us, folded_to = world.clock.now_us(), world.folder.folded_to
                 await world.database.write(close_journal, journal.id, now_us, folded_to=folded_to)
     except (TimeoutError, StoreUnavailable):

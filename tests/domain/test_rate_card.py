@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tollway.domain.price import cost_of, scaled, unpriced
-from tollway.domain.rate_card import RateCard, parse_markup, price_faults, rate_card, rated
+from tollway.domain.rate_card import MAX_MARKUP, RateCard, parse_markup, price_faults, rate_card, rated
 from tollway.domain.tariff import compile_tariff
 from tollway.domain.usage import Unit
 
@@ -68,7 +68,7 @@ def test_fees_are_marked_up_too() -> None:
     assert cost_of({Unit.REQUEST: 1}, rated(fee, MODEL, (card(0, "1.1"),), 1)[0]).total == 5_500_000
 
 
-@given(st.decimals(0, 100, places=9))
+@given(st.decimals(0, MAX_MARKUP, places=9))
 @settings(deadline=None, max_examples=100)
 def test_a_markup_is_exact(markup: Decimal) -> None:
     assert parse_markup(str(markup)) == markup

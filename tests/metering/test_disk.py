@@ -102,12 +102,13 @@ class TestLock:
         assert disk.adopt(ONE) is None
         assert disk.journals() == []
 
-    def test_one_that_was_never_made_is_made_when_it_is_taken(self, disk: Disk) -> None:
-        (disk.root / ONE).mkdir()
-        lock = disk.adopt(ONE)
-        assert lock is not None
+    def test_one_that_somebody_removed_says_nothing_of_its_process(self, disk: Disk) -> None:
+        held = disk.make(ONE)
+        (disk.root / ONE / "lock").unlink()
         assert disk.adopt(ONE) is None
-        lock.release()
+        assert [path.name for path in (disk.root / ONE).iterdir()] == []
+        held.release()
+        assert disk.adopt(ONE) is None
 
     def test_only_the_death_of_its_process_gives_it_to_others(self, disk: Disk) -> None:
         with other_process(disk, ONE) as process:

@@ -64,7 +64,8 @@ def test_without_room_the_body_is_left_out_and_the_end_is_not(
     disk.allocations.breaks()
     with caplog.at_level(logging.WARNING):
         journal.body(body(call, b"x" * SEGMENT_BYTES))
-    assert f"no room to keep what call {call.request_id} said" in caplog.messages[-1]
+    assert f"what call {call.request_id} said is not kept" in caplog.messages[-1]
+    assert journal.trouble is None
     finish(journal, [call])
     assert bodies(disk, journal) == []
     assert ends(disk, journal.id) == [call.request_id]
@@ -80,7 +81,7 @@ def test_a_body_that_cannot_be_written_stops_no_end(desk: Desk, disk: BreakableD
     journal.body(body(call))
     finish(journal, [call])
     assert ends(disk, journal.id) == [call.request_id]
-    assert refused(journal) is not has_next
+    assert not refused(journal)
 
 
 def test_a_body_takes_no_room_from_calls_that_were_admitted(desk: Desk, disk: BreakableDisk) -> None:
@@ -93,6 +94,17 @@ def test_a_body_takes_no_room_from_calls_that_were_admitted(desk: Desk, disk: Br
     finish(journal, [msgspec.structs.replace(call, labels=labels) for call in calls])
     assert ends(disk, journal.id) == ids(calls)
     assert journal.unwritten == 0
+
+
+def test_bodies_leave_half_of_the_journal_to_calls(desk: Desk, disk: BreakableDisk) -> None:
+    journal = desk.journal(max_bytes=8 * SEGMENT_BYTES)
+    (call,) = begin(journal)
+    for _ in range(20):
+        journal.body(body(call, b"x" * (SEGMENT_BYTES // 2)))
+    assert disk.size_of(journal.id) <= 4 * SEGMENT_BYTES
+    assert journal.trouble is None
+    finish(journal, begin(journal, 10))
+    assert not refused(journal)
 
 
 def test_what_is_behind_a_body_is_read(desk: Desk, disk: Disk) -> None:

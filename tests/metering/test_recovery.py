@@ -329,6 +329,39 @@ class TestRemoval:
         assert position(database, dead.id) == 2
 
 
+async def test_an_end_that_rots_before_its_own_process_reads_it_makes_its_call_unsettled(
+    desk: Desk,
+    disk: BreakableDisk,
+    recovery: Recovery,
+    database: Database,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    journal = desk.journal()
+    rotten, whole = ended(journal, 2)
+    with edited(disk, journal.id) as data:
+        at = next(each for each in in_segment(disk, journal.id, 0) if each.kind == Kind.END)
+        data[at.end - 1] ^= 1
+    folder = Folder(journal, disk, database, desk.clock)
+    await folder.fold_all()
+    assert folder.is_damaged
+    assert "is damaged on the disk" in caplog.text
+    desk.die(journal)
+    await recovery.recover()
+    rows = check(database)
+    assert (settled(rows), open_rows(rows)) == ([whole.request_id], [rotten.request_id])
+
+
+async def test_a_folder_that_cannot_be_read_stops_no_other(
+    desk: Desk, disk: BreakableDisk, recovery: Recovery, database: Database
+) -> None:
+    (disk.root / "0-broken" / "lock").mkdir(parents=True)  # as unreadable as another user's, for root too
+    journal = desk.journal()
+    ends, _ = two_of_each(journal)
+    desk.die(journal)
+    assert await recovery.recover() == [journal.id]
+    assert settled(check(database)) == ids(ends)
+
+
 async def test_what_a_killed_process_had_allocated_is_given_back(
     desk: Desk, disk: BreakableDisk, recovery: Recovery, database: Database
 ) -> None:

@@ -104,10 +104,10 @@ class Forgetful(Journal):
 
     _is_beginning = False
 
-    def _begin_segment(self, size: int) -> None:
+    def _begin_segment(self, size: int, max_bytes: int | None = None) -> None:
         self._is_beginning = True
         try:
-            super()._begin_segment(size)
+            super()._begin_segment(size, max_bytes)
         finally:
             self._is_beginning = False
 

@@ -13,7 +13,7 @@ from tollway.domain.money import NANO_PER_USD, parse_usd
 from tollway.domain.price import Price, scaled
 from tollway.domain.tariff import MAX_CHARS, compile_tariff, faults
 
-MAX_MARKUP = 100
+MAX_MARKUP = 10
 MAX_MODELS = 2_000
 NO_MARKUP = Decimal(1)
 

@@ -89,7 +89,7 @@ class Disk:
         """A new journal's folder, with its lock held from the first moment that others can see it."""
         unseen = self.root / f".{journal}"
         unseen.mkdir(0o700)
-        lock = _locked(unseen / _LOCK)
+        lock = _locked(unseen / _LOCK, os.O_CREAT)
         if lock is None:
             raise OSError(errno.ENOLCK, "the file system has no working locks", str(unseen))
         unseen.rename(self.root / journal)
@@ -97,9 +97,12 @@ class Disk:
         return lock
 
     def adopt(self, journal: JournalId) -> Lock | None:
-        """The lock of a journal whose process is gone; None while it lives, or if there is none."""
+        """The lock of a journal whose process is gone; None while it lives, or if there is none.
+
+        A lock that somebody removed says nothing of its process.
+        """
         try:
-            return _locked(self.root / journal / _LOCK)
+            return _locked(self.root / journal / _LOCK, 0)
         except FileNotFoundError:
             return None
 
@@ -171,9 +174,9 @@ def said(error: OSError) -> str:
     return error.strerror or str(error)
 
 
-def _locked(path: Path) -> Lock | None:
-    """The lock of this file, which is made if it is not there; None if somebody holds it."""
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+def _locked(path: Path, makes: int) -> Lock | None:
+    """The lock of this file, which `makes` may make (os.O_CREAT); None if somebody holds it."""
+    descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC | makes, 0o600)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:

@@ -73,6 +73,8 @@ class Folder:
         self._clock = clock
         self._reader: Reader | None = None
         self._folded_to = 0
+        self.is_damaged = False
+        """Whether records of the journal cannot be read: their calls are settled by its recovery."""
         self._one_at_a_time = asyncio.Lock()
 
     @property
@@ -118,6 +120,9 @@ class Folder:
             reader = self._reader or await self._new_reader()
             self._reader = None
             piece = await asyncio.to_thread(reader.read, RECORDS_PER_BATCH, self._journal.extent)
+            if reader.damaged_bytes and not self.is_damaged:
+                self.is_damaged = True
+                _log.error("this process's journal %s is damaged on the disk", self._journal.id)
             batch = None if piece is None else piece.batch(self._journal.id, self._folded_to)
             if batch is not None:
                 folded_to = await fold_batch(self._database, batch, self._clock)

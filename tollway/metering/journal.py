@@ -36,6 +36,8 @@ END_ROOM_BYTES = 12 * 1024
 """More than an end and the prices that it names take, besides what its start took."""
 
 _MAX_UNSYNCED = 100_000
+_SHARE_OF_BODIES = 2
+"""Bodies may begin segments while the journal takes less than this part of its bound."""
 _TOLD_AGAIN = frozenset({Kind.END, Kind.PRICE})
 """What is written again after a failure. Starts are, by themselves, while they are open."""
 _REFUSAL = "usage cannot be recorded at the moment, so no new call is made; try again shortly"
@@ -165,12 +167,11 @@ class Journal:
         needed = FRAME_BYTES + len(payload)
         try:
             if not self._fits(needed):
-                self._renew(needed)
+                # While the folder lags, what is left of the room is for calls.
+                self._begin_segment(needed, self._max_bytes // _SHARE_OF_BODIES)
             self._write([(Kind.BODY, payload)])
-        except MeteringUnavailable:
-            _log.warning("there is no room to keep what call %s said", piece.request_id)
         except OSError as error:
-            self._fail(f"a write failed: {said(error)}")
+            _log.warning("what call %s said is not kept: %s", piece.request_id, said(error))
 
     async def durable(self) -> None:
         """Wait until all that was written outlives the machine, where the setting is `group`.
@@ -197,8 +198,10 @@ class Journal:
     def drop(self, written_before_us: int) -> None:
         """Remove the segments that are in the ledger and were last written before then."""
         for number in [number for number in self._sizes if number < self._folded_before]:
-            if self._disk.written_us(self.id, number) < written_before_us:
-                self._remove(number)
+            with contextlib.suppress(FileNotFoundError):  # somebody else removed it
+                if self._disk.written_us(self.id, number) >= written_before_us:
+                    continue
+            self._remove(number)
 
     async def run(self) -> None:
         """Synchronise what is written, and try again what failed, for ever."""
@@ -325,7 +328,7 @@ class Journal:
         self._trouble = why
         self._retry_us = self._clock.now_us() + int(RETRY_S * US_PER_S)
 
-    def _begin_segment(self, size: int) -> None:
+    def _begin_segment(self, size: int, max_bytes: int | None = None) -> None:
         """Go on in a new segment with room for so much more; OSError.
 
         It tells again what is open, and, after a failure, what may not have reached the disk.
@@ -339,7 +342,7 @@ class Journal:
         header = Header(journal=self.id, number=number, made_us=self._clock.now_us(), salt=self._salt)
         head = header_frame(header, self._next_offset) + self._framed(records, self._next_offset)
         allocated = max(self._segment_bytes, 2 * (len(head) + self._reserved + size))
-        segment = self._allocate(number, allocated)
+        segment = self._allocate(number, allocated, max_bytes or self._max_bytes)
         self._sizes[number] = allocated
         self._next_offset += len(records)  # if it fails too: what was written of it may be read
         try:
@@ -361,21 +364,18 @@ class Journal:
             _log.warning("calls are recorded again, in segment %d", number)
             self._trouble = None
 
-    def _allocate(self, number: int, size: int) -> Segment:
+    def _allocate(self, number: int, size: int, max_bytes: int) -> Segment:
         """A new segment; OSError. What is in the ledger goes for it, oldest first, as far as it must."""
         removable = [number for number in sorted(self._sizes) if number < self._folded_before]
         while True:
             try:
-                self._check_bound(size)
+                if sum(self._sizes.values()) + size > max_bytes:
+                    raise OSError(errno.ENOSPC, f"the journal may take {max_bytes} bytes")
                 return self._disk.add_segment(self.id, number, size)
             except OSError as error:
                 if error.errno != errno.ENOSPC or not removable:
                     raise
             self._remove(removable.pop(0))
-
-    def _check_bound(self, size: int) -> None:
-        if sum(self._sizes.values()) + size > self._max_bytes:
-            raise OSError(errno.ENOSPC, f"the journal may take {self._max_bytes} bytes")
 
     def _remove(self, number: int) -> None:
         self._disk.remove_segment(self.id, number)

@@ -58,16 +58,17 @@ class Recovery:
             state = states.get(journal)
             if state is not None and state.closed_us is not None:
                 continue
-            lock = self._disk.adopt(journal)
-            if lock is None and only_dead:
-                continue
+            lock = None
             try:
+                lock = self._disk.adopt(journal)
+                if lock is None and only_dead:
+                    continue
                 if state is None and lock is not None and self._disk.is_blank(journal):
                     # Its process died before it wrote a byte: no call can be in it.
                     self._disk.remove(journal)
                     continue
                 yield journal, await self._fold(journal, is_dead=lock is not None)
-            except JournalUnreadable as error:
+            except (JournalUnreadable, OSError) as error:  # one must not stop all others
                 self._unreadable.add(journal)
                 _log.error("journal %s: %s", journal, error)
             finally:

@@ -17,7 +17,14 @@ from typing import Any, Concatenate, ParamSpec, TypeVar
 
 import msgspec
 from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url
-from sqlalchemy.exc import ArgumentError, DataError, IntegrityError, InterfaceError, OperationalError
+from sqlalchemy.exc import (
+    ArgumentError,
+    DataError,
+    IntegrityError,
+    InterfaceError,
+    InternalError,
+    OperationalError,
+)
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
 from tollway.domain.errors import StoreRefused, StoreUnavailable
@@ -195,7 +202,7 @@ def _named() -> Iterator[None]:
     """The driver's failures of connection and concurrency, by our names."""
     try:
         yield
-    except (OperationalError, InterfaceError, PoolTimeoutError) as error:
+    except (OperationalError, InterfaceError, InternalError, PoolTimeoutError) as error:
         what = f"the database is not available: {said(error)}"
         if (
             getattr(getattr(error, "orig", None), "sqlstate", None) in _TRY_AGAIN_STATES
