@@ -55,7 +55,10 @@ async def main(mode: str) -> None:
             group.create_task(world.folder.run())
         listener = listen(settings.host, settings.port)
         host, port = listener.getsockname()[:2]
-        greet = lambda: print(greeting(settings, host, port, begun), flush=True)  # noqa: E731 - one line, once
+
+        def greet() -> None:
+            print(greeting(settings, host, port, begun), flush=True)
+
         async with serving(_unrecorded(world) if mode == "none" else world, listener, greet):
             await asyncio.Event().wait()
 

@@ -34,8 +34,7 @@ def running(*command: str, env: Mapping[str, str] | None = None) -> Iterator[sub
 
 def line_of(process: subprocess.Popen[str], pattern: str) -> str:
     """The first group of the pattern in what the process prints."""
-    assert process.stdout is not None  # noqa: S101 - it was asked for
-    for line in process.stdout:
+    for line in process.stdout or ():
         if found := re.search(pattern, line):
             return found[1]
     raise RuntimeError(f"no line like {pattern} was printed")

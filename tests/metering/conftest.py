@@ -15,6 +15,8 @@ from tests.metering.journals import (
     real_room,
 )
 from tests.world.clock import TurningClock
+from tollway.metering.recovery import Recovery
+from tollway.store.database import Database
 
 
 @pytest.fixture
@@ -33,6 +35,11 @@ def desk(disk: BreakableDisk, clock: TurningClock) -> Iterator[Desk]:
     yield made
     disk.gate.set()
     made.clear()
+
+
+@pytest.fixture
+def recovery(disk: BreakableDisk, database: Database, clock: TurningClock) -> Recovery:
+    return Recovery(disk, database, clock)
 
 
 @pytest.fixture

@@ -15,11 +15,6 @@ from tollway.store.journals import list_journals, register_journal
 BEGUN = JournalId("journal-1")
 
 
-@pytest.fixture
-def recovery(disk: Disk, database: Database, clock: TurningClock) -> Recovery:
-    return Recovery(disk, database, clock)
-
-
 async def test_a_journal_without_a_segment_goes_and_is_not_registered(
     disk: Disk, database: Database, recovery: Recovery, caplog: pytest.LogCaptureFixture
 ) -> None:

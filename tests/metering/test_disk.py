@@ -1,7 +1,6 @@
 """The folder of journals: real files, real locks, other processes, and a disk that fills up."""
 
 import contextlib
-import errno
 import fcntl
 import os
 import resource
@@ -172,19 +171,6 @@ class TestLock:
         assert disk.journals() == []
         for descriptor in held:
             os.close(descriptor)
-
-    def test_a_file_system_that_refuses_locks_is_an_error_of_the_system(
-        self, disk: Disk, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        def refusing(*_: object) -> None:
-            raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
-
-        monkeypatch.setattr(fcntl, "flock", refusing)  # the system's own call; no real one fails at will
-        before = open_files()
-        with pytest.raises(OSError, match="No locks available"):
-            disk.make(ONE)
-        assert open_files() == before
-        assert disk.journals() == []
 
 
 @contextmanager

@@ -60,11 +60,6 @@ sys.stdin.read()
 """
 
 
-@pytest.fixture
-def recovery(disk: BreakableDisk, database: Database, clock: TurningClock) -> Recovery:
-    return Recovery(disk, database, clock)
-
-
 class TestTheDead:
     async def test_what_they_ended_is_stored_and_they_are_closed(
         self, desk: Desk, recovery: Recovery, database: Database, clock: TurningClock

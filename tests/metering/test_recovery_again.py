@@ -22,11 +22,6 @@ from tollway.store.database import Database
 from tollway.store.schema import journals
 
 
-@pytest.fixture
-def recovery(disk: BreakableDisk, database: Database, clock: TurningClock) -> Recovery:
-    return Recovery(disk, database, clock)
-
-
 class TestAgain:
     """However often, from wherever, by however many: each call has one row."""
 

@@ -14,7 +14,7 @@ from itertools import pairwise
 
 from sqlalchemy import Connection
 
-from tollway.domain.cycle import cycle_among
+from tollway.domain.cycle import amounts, cycle_among
 from tollway.domain.ids import OrgId
 from tollway.domain.ledger import NOTHING, Entry, EntryKind
 from tollway.domain.moment import iso
@@ -166,17 +166,7 @@ class Check:
                 self._by_cycle[self._cycle_start_us(earlier.ended_us)].update(held)
 
     def _add(self, entry: Entry) -> None:
-        self._by_cycle[self._cycle_start_us(entry.ended_us)].update(
-            num_requests=int(entry.is_request),
-            prompt_tokens=prompt_tokens(entry.units),
-            completion_tokens=completion_tokens(entry.units),
-            cost_prompt_nano=entry.cost.prompt,
-            cost_completion_nano=entry.cost.completion,
-            savings_prompt_nano=entry.prompt_savings,
-            savings_completion_nano=entry.completion_savings,
-            num_unsettled=int(not entry.is_known),
-            held_nano=entry.held or 0,
-        )
+        self._by_cycle[self._cycle_start_us(entry.ended_us)].update(amounts(entry))
         for series, amount in increments(entry):
             self._by_series[series] += amount
 

@@ -12,7 +12,9 @@ from datetime import datetime
 from typing import Annotated
 
 from tollway.domain.clock import month_start_us, next_month_start_us
+from tollway.domain.ledger import Entry
 from tollway.domain.money import ZERO, Nano
+from tollway.domain.usage import completion_tokens, prompt_tokens
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,15 +44,27 @@ def cycle_among(stored: Sequence[Cycle], at_us: int) -> Cycle:
     return Cycle(start_us=start, end_us=end)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CycleRecord:
-    """What a cycle came to, in the record's words. Money in nano-dollars here, dollars in JSON."""
+def amounts(entry: Entry) -> dict[str, int]:
+    """What a row adds to its cycle's totals, by their columns; money in nano-dollars."""
+    return {
+        "num_requests": int(entry.is_request),
+        "prompt_tokens": prompt_tokens(entry.units),
+        "completion_tokens": completion_tokens(entry.units),
+        "cost_prompt_nano": entry.cost.prompt,
+        "cost_completion_nano": entry.cost.completion,
+        "savings_prompt_nano": entry.prompt_savings,
+        "savings_completion_nano": entry.completion_savings,
+        "num_unsettled": int(not entry.is_known),
+        "held_nano": entry.held or 0,
+    }
 
-    start: Annotated[datetime, "Its first moment"]
-    end: Annotated[datetime, "The first moment after it"]
-    is_current: Annotated[bool, "Whether it is the one that the record shows"]
-    prompt_tokens: Annotated[int, "Tokens of the prompts of its charged requests"] = 0
-    completion_tokens: Annotated[int, "Tokens of the completions of its charged requests"] = 0
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CycleTotals:
+    """What a cycle came to. Money in nano-dollars here, dollars in JSON."""
+
+    prompt_tokens: Annotated[int, "Tokens of the prompts of this cycle's charged requests"] = 0
+    completion_tokens: Annotated[int, "Tokens of the completions of this cycle's charged requests"] = 0
     total_tokens: Annotated[int, "prompt_tokens + completion_tokens"] = 0
     prompt_tokens_cost: Annotated[Nano, "Cost (in $) of the prompts"] = ZERO
     completion_tokens_cost: Annotated[Nano, "Cost (in $) of the completions"] = ZERO
@@ -60,6 +74,15 @@ class CycleRecord:
     ] = ZERO
     completion_tokens_cost_savings: Annotated[Nano, "The same of the completions"] = ZERO
     total_tokens_cost_savings: Annotated[Nano, "Their sum"] = ZERO
-    num_requests: Annotated[int, "Its requests"] = 0
+    num_requests: Annotated[int, "Requests of this cycle"] = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CycleRecord(CycleTotals):
+    """One cycle, in the organisation record's words."""
+
+    start: Annotated[datetime, "Its first moment"]
+    end: Annotated[datetime, "The first moment after it"]
+    is_current: Annotated[bool, "Whether it is the one that the record shows"]
     num_unsettled: Annotated[int, "Calls whose end is not known, so that their cost is not in the totals"] = 0
     held: Annotated[Nano, "The most that those may cost ($)"] = ZERO

@@ -9,6 +9,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Annotated, Any, Literal
 
+from tollway.domain.cycle import CycleTotals
 from tollway.domain.ids import OrgId, UserId
 from tollway.domain.money import ZERO, Nano
 
@@ -34,21 +35,9 @@ DEFAULT_RATE_LIMIT_PER_MINUTE = 200
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Organisation:
+class Organisation(CycleTotals):
     """The record. Money in nano-dollars here, dollars in JSON; totals are of the current cycle."""
 
-    prompt_tokens: Annotated[int, "Tokens of the prompts of this cycle's charged requests"] = 0
-    completion_tokens: Annotated[int, "Tokens of the completions of this cycle's charged requests"] = 0
-    total_tokens: Annotated[int, "prompt_tokens + completion_tokens"] = 0
-    prompt_tokens_cost: Annotated[Nano, "Cost (in $) of the prompts"] = ZERO
-    completion_tokens_cost: Annotated[Nano, "Cost (in $) of the completions"] = ZERO
-    total_tokens_cost: Annotated[Nano, "Their sum, and the sum of the cycle's ledger rows"] = ZERO
-    prompt_tokens_cost_savings: Annotated[
-        Nano, "Cost (in $) of the same prompts on the benchmark model, minus the cost; may be negative"
-    ] = ZERO
-    completion_tokens_cost_savings: Annotated[Nano, "The same of the completions"] = ZERO
-    total_tokens_cost_savings: Annotated[Nano, "Their sum"] = ZERO
-    num_requests: Annotated[int, "Requests of the current cycle"] = 0
     num_apps: Annotated[int, "Active apps"] = 0
     org_stripe_id: Annotated[str, "The Stripe customer, cus_…; empty while there is none"]
     spaces_subscription_tier: Annotated[SpacesTier | None, "The seat-based subscription's tier"] = None

@@ -14,6 +14,7 @@ import re
 import shutil
 import threading
 from collections.abc import Sequence
+from contextlib import ExitStack
 from pathlib import Path
 
 from tollway.domain.ids import JournalId
@@ -177,14 +178,13 @@ def said(error: OSError) -> str:
 def _locked(path: Path, makes: int) -> Lock | None:
     """The lock of this file, which `makes` may make (os.O_CREAT); None if somebody holds it."""
     descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC | makes, 0o600)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        os.close(descriptor)
-        return None
-    except OSError:
-        os.close(descriptor)
-        raise
+    with ExitStack() as stack:
+        stack.callback(os.close, descriptor)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return None
+        stack.pop_all()
     return Lock(descriptor)
 
 

@@ -15,6 +15,7 @@ from tollway.providers.counts import (
     Count,
     Part,
     Tier,
+    Tools,
     at_least_0,
     decoded,
 )
@@ -31,10 +32,6 @@ class _Written(msgspec.Struct):
 
 class _Thought(msgspec.Struct):
     thinking_tokens: Part = None
-
-
-class _Tools(msgspec.Struct):
-    web_search_requests: Part = None
 
 
 class _Iteration(msgspec.Struct):
@@ -75,7 +72,7 @@ _decode = msgspec.json.Decoder(_Event).decode
 _decode_oddly = msgspec.json.Decoder(_Event, strict=False).decode
 _decode_written = msgspec.json.Decoder(_Written).decode
 _decode_thought = msgspec.json.Decoder(_Thought).decode
-_decode_tools = msgspec.json.Decoder(_Tools).decode
+_decode_tools = msgspec.json.Decoder(Tools).decode
 _decode_tier = msgspec.json.Decoder(Tier).decode
 _decode_iterations = msgspec.json.Decoder(list[_Iteration] | None).decode
 
@@ -123,7 +120,7 @@ def usage_of(usage: _Usage) -> Usage:
     """Disjoint units. Where parts exceed their whole, the parts are believed and the rest is 0."""
     written = decoded(_decode_written, usage.cache_creation, _Written())
     thought = decoded(_decode_thought, usage.output_tokens_details, _Thought())
-    tools = decoded(_decode_tools, usage.server_tool_use, _Tools())
+    tools = decoded(_decode_tools, usage.server_tool_use, Tools())
     iterations = decoded(_decode_iterations, usage.iterations, None) or []
     passes = [usage, *(each for each in iterations if each.type == _COMPACTION)]
 

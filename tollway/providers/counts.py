@@ -19,6 +19,13 @@ Part = Annotated[int, msgspec.Meta(le=MAX_COUNT)] | None
 
 Tier = Annotated[str, msgspec.Meta(pattern=r"\A[A-Za-z0-9._-]{1,64}\Z")] | None
 
+
+class Tools(msgspec.Struct):
+    """Anthropic's count of tools used, which gateways in front of it pass on."""
+
+    web_search_requests: Part = None
+
+
 ABSENT = msgspec.Raw()
 """For fields that are noticed, or read apart; `Raw | None` would take nothing but null."""
 

@@ -19,6 +19,7 @@ from tollway.providers.counts import (
     Count,
     Part,
     Tier,
+    Tools,
     at_least_0,
     decoded,
     extra,
@@ -40,10 +41,6 @@ class _CompletionDetails(msgspec.Struct):
     reasoning_tokens: Part = None
     audio_tokens: Part = None
     image_tokens: Part = None
-
-
-class _Tools(msgspec.Struct):
-    web_search_requests: Part = None
 
 
 class _Usage(msgspec.Struct):
@@ -122,7 +119,7 @@ _decode_usage = msgspec.json.Decoder(_Usage | None, strict=False).decode
 _decode_tier = msgspec.json.Decoder(Tier).decode
 _decode_choices = msgspec.json.Decoder(list[_Choice] | None).decode
 _decode_groq = msgspec.json.Decoder(_Groq).decode
-_decode_tools = msgspec.json.Decoder(_Tools).decode
+_decode_tools = msgspec.json.Decoder(Tools).decode
 _encode = msgspec.json.encode
 
 
@@ -187,7 +184,7 @@ def usage_of(usage: _Usage, *, is_cited: bool = False) -> Usage:
     audio_out, image_out = at_least_0(completion.audio_tokens), at_least_0(completion.image_tokens)
     inside, outside = _reasoning(usage, completion, beyond)
     searches = extra(usage.num_search_queries) or at_least_0(
-        decoded(_decode_tools, usage.server_tool_use, _Tools()).web_search_requests
+        decoded(_decode_tools, usage.server_tool_use, Tools()).web_search_requests
     )
     units = (
         (Unit.INPUT, prompted - cached - written - audio_in - image_in + cached_audio + cached_image),

@@ -15,6 +15,7 @@ from sqlalchemy import Connection, Table, insert, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
 from tollway.domain.clock import US_PER_S
+from tollway.domain.cycle import amounts
 from tollway.domain.ids import JournalId, OrgId
 from tollway.domain.ledger import NOTHING, Batch, Entry, EntryKind, Outcome, Record, correction
 from tollway.domain.money import Nano
@@ -149,17 +150,7 @@ def _cycle_increments(
     totals: defaultdict[tuple[Any, ...], Counter[str]],
 ) -> dict[tuple[Any, ...], Counter[str]]:
     for entry in entries:
-        totals[entry.org_id, cycles.start_us(entry.org_id, entry.ended_us)].update(
-            num_requests=int(entry.is_request),
-            prompt_tokens=prompt_tokens(entry.units),
-            completion_tokens=completion_tokens(entry.units),
-            cost_prompt_nano=entry.cost.prompt,
-            cost_completion_nano=entry.cost.completion,
-            savings_prompt_nano=entry.prompt_savings,
-            savings_completion_nano=entry.completion_savings,
-            num_unsettled=int(not entry.is_known),
-            held_nano=entry.held or 0,
-        )
+        totals[entry.org_id, cycles.start_us(entry.org_id, entry.ended_us)].update(amounts(entry))
     return totals
 
 
