@@ -109,6 +109,14 @@ class TestLock:
         held.release()
         assert disk.adopt(ONE) is None
 
+    def test_it_keeps_what_was_noted_while_it_lives_and_later(self, disk: Disk) -> None:
+        lock = disk.make(ONE, b"a note")
+        assert disk.note(ONE) == b"a note"
+        lock.release()
+        assert disk.note(ONE) == b"a note"
+        (disk.root / ONE / "lock").unlink()
+        assert disk.note(ONE) == b""
+
     def test_only_the_death_of_its_process_gives_it_to_others(self, disk: Disk) -> None:
         with other_process(disk, ONE) as process:
             assert disk.adopt(ONE) is None

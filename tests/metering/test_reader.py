@@ -222,6 +222,20 @@ class TestDamage:
         assert Reader(disk, id_, 0).oldest == 0
         assert f"segment {number}: the segment has no header" in caplog.text
 
+    def test_without_any_header_a_journal_is_read_by_what_was_noted_beside_it(
+        self, desk: Desk, disk: Disk
+    ) -> None:
+        journal = desk.journal()
+        made = rotate(journal) + ended(journal)
+        id_ = desk.die(journal)
+        for number in (0, 1):
+            with edited(disk, id_, number) as data:
+                data[5] ^= 1
+        assert ends(disk, id_) == ids(made)
+        (disk.root / id_ / "lock").unlink()
+        with pytest.raises(JournalUnreadable, match="no segment of journal"):
+            Reader(disk, id_, 0)
+
     @pytest.mark.parametrize("content", [b"", b"\0" * 100_000])
     def test_a_segment_that_a_crash_left_empty_holds_nothing(
         self, three: tuple[Journal, list[Entry]], disk: Disk, content: bytes

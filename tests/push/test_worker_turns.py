@@ -38,7 +38,7 @@ def pusher(stage: Stage, id_: str, *, vault: Vault | None = None) -> Pusher:
         instance=world.deployment,
         allowed=world.settings.push_allowed,
         interval_s=INTERVAL_S,
-        deadline_s=2.0,
+        deadline_s=INTERVAL_S,
     )
 
 
@@ -128,6 +128,7 @@ async def test_a_pusher_that_wakes_up_after_another_took_over_moves_nothing(stag
         loki.blocked = False
         stage.clock.advance(1)
         await two.turn()
+        assert (await integration_of(stage.world.database, acme, "loki")).last_error is None
         assert seqs(loki) == list(range(1, count + 1))
         for made in (one, two):
             await made.close()

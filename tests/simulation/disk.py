@@ -118,6 +118,7 @@ class Folder:
         """When a synchronisation of any of them failed last."""
         self.holder: Life | None = None
         """Who has the lock."""
+        self.note = b""
 
 
 class Platter:
@@ -281,13 +282,13 @@ class SimulatedDisk(Disk):
         if self._life.is_alive and self.platter.faults.happens("kill"):
             self.killed()
 
-    def make(self, journal: JournalId) -> Lock:
+    def make(self, journal: JournalId, note: bytes = b"") -> Lock:
         """A new journal's folder."""
         self.may_be_killed()
         if self.platter.faults.happens("add_eio"):
             raise OSError(errno.EIO, "simulated: no folder can be made")
         folder = self.platter.folders[journal] = Folder()
-        folder.holder = self._life
+        folder.holder, folder.note = self._life, note
         self.may_be_killed()
         folder.is_named = True
         return SimulatedLock(folder, self._life)
@@ -299,6 +300,10 @@ class SimulatedDisk(Disk):
             return None
         folder.holder = self._life
         return SimulatedLock(folder, self._life)
+
+    def note(self, journal: JournalId) -> bytes:
+        """What was noted when it was made."""
+        return self._folder(journal).note
 
     def journals(self) -> Sequence[JournalId]:
         """All that lie here."""

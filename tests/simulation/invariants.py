@@ -1,17 +1,15 @@
 """What must hold always, after each commit, and at the end; told through `History.violate`."""
 
 from collections import Counter
-from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from tests.simulation.calls import ORGS, Call, Key
 from tests.simulation.disk import Folder
 from tests.simulation.faults import Fault
-from tollway.domain.errors import JournalUnreadable
 from tollway.domain.ledger import Entry, EntryKind, Outcome, correction
 from tollway.domain.series import increments
 from tollway.domain.usage import completion_tokens, prompt_tokens
-from tollway.metering.frames import HEADER_ROOM_BYTES, read_header
+from tollway.metering.frames import frames, read_header
 from tollway.store.journals import list_journals
 from tollway.store.usage import StoredEntry, read_entries
 
@@ -148,11 +146,8 @@ def _check_journals(history: "History") -> None:
 
 
 def _is_readable(folder: Folder) -> bool:
-    for file in folder.files.values():
-        with suppress(JournalUnreadable):
-            read_header(file.read(0, HEADER_ROOM_BYTES))
-            return True
-    return False
+    salt = read_header(folder.note)[0].salt
+    return any(found for file in folder.files.values() for found in frames(bytes(file.content), salt))
 
 
 def _check_totals(history: "History") -> None:

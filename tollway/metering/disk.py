@@ -1,6 +1,6 @@
 """The folder that journals lie in: one folder for each, with its segments and the lock of its process.
 
-    ROOT/JOURNAL/lock           held by `flock` while the journal's process lives
+    ROOT/JOURNAL/lock           held by `flock` while the journal's process lives; has the journal's note
     ROOT/JOURNAL/00000000.tlw   segments, numbered
 
 Owns files and locks; does not own what is in a segment (`frames.py`). Only the release of the
@@ -86,11 +86,16 @@ class Disk:
         self.root = root
         root.mkdir(0o700, parents=True, exist_ok=True)
 
-    def make(self, journal: JournalId) -> Lock:
-        """A new journal's folder, with its lock held from the first moment that others can see it."""
+    def make(self, journal: JournalId, note: bytes = b"") -> Lock:
+        """A new journal's folder, with its lock held from the first moment that others can see it.
+
+        `note` is kept beside the segments, in case that their heads are damaged.
+        """
         unseen = self.root / f".{journal}"
         unseen.mkdir(0o700)
-        lock = _locked(unseen / _LOCK, os.O_CREAT)
+        _write(unseen / _LOCK, note)
+        _sync_folder(unseen)
+        lock = _locked(unseen / _LOCK)
         if lock is None:
             raise OSError(errno.ENOLCK, "the file system has no working locks", str(unseen))
         unseen.rename(self.root / journal)
@@ -103,9 +108,16 @@ class Disk:
         A lock that somebody removed says nothing of its process.
         """
         try:
-            return _locked(self.root / journal / _LOCK, 0)
+            return _locked(self.root / journal / _LOCK)
         except FileNotFoundError:
             return None
+
+    def note(self, journal: JournalId) -> bytes:
+        """What was noted when it was made; nothing if that is gone."""
+        try:
+            return (self.root / journal / _LOCK).read_bytes()
+        except FileNotFoundError:
+            return b""
 
     def journals(self) -> Sequence[JournalId]:
         """All that lie here, oldest first."""
@@ -175,9 +187,19 @@ def said(error: OSError) -> str:
     return error.strerror or str(error)
 
 
-def _locked(path: Path, makes: int) -> Lock | None:
-    """The lock of this file, which `makes` may make (os.O_CREAT); None if somebody holds it."""
-    descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC | makes, 0o600)
+def _write(path: Path, note: bytes) -> None:
+    """A new file, whose content outlives the machine once its folder does."""
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        os.write(descriptor, note)
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _locked(path: Path) -> Lock | None:
+    """The lock of this file; None if somebody holds it."""
+    descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC)
     with ExitStack() as stack:
         stack.callback(os.close, descriptor)
         try:

@@ -3,9 +3,9 @@
     segment = header record, then records       record = magic kind length offset checksum payload
 
 Numbers are little-endian; the checksum is CRC-32 over all but the magic and itself. It begins at
-a salt of the journal that only headers tell, so that what a caller wrote into a record can never
-pass for one. Reading goes on after damage: whatever is whole is found. Owns bytes; does not own
-what the records mean (`journal.py`).
+a salt of the journal that only its headers and its note tell, so that what a caller wrote into a
+record can never pass for one. Reading goes on after damage: whatever is whole is found. Owns
+bytes; does not own what the records mean (`journal.py`).
 """
 
 import os

@@ -91,7 +91,7 @@ class Journal:
         self._is_suspect = False
         self._must_renew = False
         self._is_closed = False
-        self._lock = disk.make(id_)
+        self._lock = disk.make(id_, header_frame(self._header(0), 0))
         try:
             self._begin_segment(0)
         except BaseException:
@@ -268,6 +268,9 @@ class Journal:
         self._written, self._is_closed = None, True
         self._lock.release()
 
+    def _header(self, number: int) -> Header:
+        return Header(journal=self.id, number=number, made_us=self._clock.now_us(), salt=self._salt)
+
     def _fits(self, size: int) -> bool:
         written = self._written
         return written is not None and written.position + self._reserved + size <= written.size
@@ -339,8 +342,8 @@ class Journal:
         again = self._unsynced if self._trouble is not None else []
         records: Records = [(Kind.OPEN, msgspec.msgpack.encode(start)) for start in self.open]
         records += again + self._unwritten
-        header = Header(journal=self.id, number=number, made_us=self._clock.now_us(), salt=self._salt)
-        head = header_frame(header, self._next_offset) + self._framed(records, self._next_offset)
+        head = header_frame(self._header(number), self._next_offset)
+        head += self._framed(records, self._next_offset)
         allocated = max(self._segment_bytes, 2 * (len(head) + self._reserved + size))
         segment = self._allocate(number, allocated, max_bytes or self._max_bytes)
         self._sizes[number] = allocated

@@ -6,6 +6,7 @@ counted. Owns the way through the segments; does not own what the records lead t
 
 import logging
 from bisect import bisect_right
+from contextlib import suppress
 from dataclasses import dataclass, field
 from itertools import islice
 from typing import Any
@@ -112,11 +113,14 @@ class Reader:
                 continue
             headers.append((number, found.offset))
             self._salt = header.salt
+        with suppress(JournalUnreadable):  # the salt is known from another one, or from the note
+            if not headers:
+                self._salt = read_header(self._disk.note(self._journal))[0].salt
+            for number in headless:
+                whole = frames(self._disk.read(self._journal, number), self._salt)
+                headers += [(number, found.offset) for found in islice(whole, 1)]
         if not headers:
             raise JournalUnreadable(f"no segment of journal {self._journal} can be read")
-        for number in headless:  # the salt is known from another one
-            whole = frames(self._disk.read(self._journal, number), self._salt)
-            headers += [(number, found.offset) for found in islice(whole, 1)]
         return sorted(headers)
 
     def _frames(self, limit: int, end: int) -> list[Frame]:
