@@ -1,10 +1,11 @@
 """All that is measured, one after the other. Run: `make bench`."""
 
-from bench import record, recording, through
+from bench import limits, record, recording, through
 
 for title, part in (
     ("What the gateway adds", through),
     ("What recording costs", recording),
+    ("What limits cost", limits),
     ("What the record costs", record),
 ):
     print(f"\n## {title}\n", flush=True)

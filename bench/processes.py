@@ -1,12 +1,17 @@
 """Processes that are measured: started, asked for their port, ended by their ids."""
 
+import json
 import re
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from secrets import token_hex
+from typing import Any
+from urllib.request import Request, urlopen
 
+_OPERATOR_TOKEN = token_hex()
 _CONFIG = """
 demo = "on"
 [providers.instant]
@@ -55,10 +60,37 @@ def gateway(folder: Path, vendor_port: int, *command: str) -> Iterator[tuple[int
     config.write_text(_CONFIG.format(port=vendor_port))
     env = {
         "TOLLWAY_CONFIG": str(config),
+        "TOLLWAY_OPERATOR_TOKEN": _OPERATOR_TOKEN,
         "TOLLWAY_DATA_DIR": str(folder / "data"),
         "TOLLWAY_PORT": "0",
     }
     with running(*command, env=env) as process:
         port = int(line_of(process, r"listens on http://127\.0\.0\.1:(\d+)"))
         token = line_of(process, r"user token +(\S+)")
-        yield port, line_of(process, r"app key +(\S+)"), token
+        key = line_of(process, r"app key +(\S+)")
+        _allow(port, token)
+        yield port, key, token
+
+
+def limit(port: int, token: str) -> None:
+    """Limits of every other kind for the organisation of this token, none of them near."""
+    org = _asked("GET", port, "/v1/orgs/current", token)
+    path = f"/v1/operator/orgs/{org['id']}"
+    _asked("PATCH", port, path, _OPERATOR_TOKEN, {"tokens_per_minute": 10**12, "max_in_flight": 10_000})
+    _asked("PUT", port, "/v1/billing/limits", token, {"spending_limit_hard": 10**8})
+
+
+def _allow(port: int, token: str) -> None:
+    """As many requests a minute as are sent."""
+    org = _asked("GET", port, "/v1/orgs/current", token)
+    _asked("PATCH", port, f"/v1/operator/orgs/{org['id']}", _OPERATOR_TOKEN, {"rate_limit": 10**9})
+
+
+def _asked(method: str, port: int, path: str, token: str, body: object = None) -> dict[str, Any]:
+    """One request to the control plane; HTTPError if it is refused."""
+    headers = {"Authorization": f"Bearer {token}", "Content-Type": "application/json"}
+    data = None if body is None else json.dumps(body).encode()
+    asked = Request(f"http://127.0.0.1:{port}{path}", data, headers, method=method)
+    with urlopen(asked, timeout=10) as answer:  # noqa: S310 - our own server
+        found: dict[str, Any] = json.load(answer)
+    return found

@@ -49,6 +49,23 @@ upstream = "gpt-4.1"
 price = {{ input = "2.00", cached_input = "0.50", output = "8.00" }}  # $ per million tokens, as strings
 # Without `price`: the imported price of `name`, else what `upstream` costs at the provider.
 ```
+
+## Plans, in the file only
+
+```toml
+[plans.STARTUP]                   # by tier: _NONE_, _TRIAL_, _INTERNAL_, STARTUP, GROWTH, SCALE, ENTERPRISE
+max_tokens = 50_000_000           # per billing cycle, prompts and completions; -1, the default, is no limit
+max_apps = 3                      # active apps; -1 is no limit
+max_seats = 5                     # members; -1 is no limit
+overage = "refuse"                # beyond max_tokens: 402 plan_exhausted; "allow" lets calls through
+monthly_price_usd = "49.99"       # dollars as strings, so that they are exact
+monthly_price_id = "price_1"      # of the same kind: yearly_price_id
+# For clients to show: name, llm_routing, prompts, prompt_models, personalized_llm_routing, fine_tuning,
+# customer_success (true or false), support_level ("community" or "all"), yearly_price_usd and
+# {{monthly,yearly}}_{{discounted_usd,price_label,button_label,contact_sales}}.
+```
+
+A tier without a table has no limit. `_INTERNAL_` never has one: a limit for it stops the start.
 """
 
 METRICS = """# Metrics
@@ -57,7 +74,8 @@ METRICS = """# Metrics
 
 What each organisation finds in its own Prometheus. Every metric is a counter (or the parts of a
 histogram) of all time, so `rate()` and `increase()` work, and a push that was lost is made good
-by the next. All of them carry these labels:
+by the next. All of them carry these labels, but for `tollway_refused_total`, which has neither
+`model` nor `provider`:
 
 | label | what it is |
 |---|---|
@@ -77,6 +95,11 @@ by the next. All of them carry these labels:
 `cache_write`, `output`, `reasoning`; no kind includes another, so their sum is the total. Fees for
 a call count as `input`, those for tools as `output`.
 The buckets of the histogram (`le`): {buckets}.
+
+`tollway_refused_total` counts the calls that a limit refused. They cost nothing, are in no row of
+the ledger and in no other metric; `code` is the error's that the caller got. They are counted within
+a second or so; a process that is killed may take its last second's with it
+([metering.md](metering.md#what-a-fault-may-cost)).
 
 Savings are a difference, because a counter cannot fall:
 

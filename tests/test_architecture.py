@@ -25,19 +25,20 @@ MAY_IMPORT: dict[str, set[str]] = {
     "providers": NOUNS,
     "store": NOUNS,
     "metering": NOUNS | {"store"},
+    "limits": NOUNS,
     # The hot path reaches no SQL and no control plane, directly or through what it imports.
-    "gateway": NOUNS | {"metering", "providers"},
+    "gateway": NOUNS | {"limits", "metering", "providers"},
     "push": NOUNS | {"store"},
     # Control asks push whether an address may be pushed to, and the catalogue for a price.
     "control": NOUNS | ADAPTERS | {"push"},
-    "world": NOUNS | ADAPTERS | {"settings", "gateway", "metering", "push"},
+    "world": NOUNS | ADAPTERS | {"settings", "gateway", "limits", "metering", "push"},
     "demo": NOUNS | {"settings"},
     "web": NOUNS | ADAPTERS | {"settings", "gateway", "metering", "push", "control", "world"},
     "cli": NOUNS | ADAPTERS | {"settings", "gateway", "control", "world", "web", "demo"},
     "__main__": {"cli"},
     "__init__": set(),
 }
-HOT = ("gateway", "metering.journal", "metering.estimate")
+HOT = ("gateway", "limits", "metering.journal", "metering.estimate")
 BANNED_NAMES = re.compile(r"(^|_)(utils?|helpers?|common|misc|managers?|services?|base)$|_v\d+$")
 SQL = re.compile(
     r"\b(SELECT\s.+\sFROM|INSERT\s+INTO|UPDATE\s.+\sSET|DELETE\s+FROM|CREATE\s+TABLE|PRAGMA)\b", re.DOTALL

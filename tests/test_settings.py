@@ -77,11 +77,12 @@ def test_every_scalar_is_a_variable_and_a_flag_and_has_a_sentence(load_from: Loa
         "operator_token": "x" * 16,
         "push_allow_cidrs": "10.0.0.0/8",
         "unpriced": "allow",
+        "new_org_tier": "_TRIAL_",
         "journal_fsync": "group",
         "journal_segment_bytes": "17000000",
         "journal_max_bytes": "17000000",
     }
-    assert [*names, "providers", "models"] == list(get_type_hints(Settings))
+    assert [*names, "providers", "models", "plans"] == list(get_type_hints(Settings))
     for name, sentence in names.items():
         assert re.fullmatch(r"\S.+\.", sentence), name
         value = values.get(name, "17")

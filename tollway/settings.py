@@ -8,7 +8,6 @@ be configured and what a wrong value is told; does not own what is done with it.
 import difflib
 import math
 import os
-import re
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
@@ -17,56 +16,35 @@ from typing import Annotated, Any, Literal, TypeVar, get_type_hints
 import msgspec
 from msgspec import Meta
 
-from tollway.domain.destination import Network, parse_endpoint, parse_networks
-from tollway.domain.money import parse_usd
-from tollway.domain.token import Secret
+from tollway.domain import provider
+from tollway.domain.destination import Network, parse_networks
+from tollway.domain.plan import Plans
+from tollway.domain.provider import ModelSettings, PriceSettings, ProviderSettings
+from tollway.domain.subscription import NewTier, Opening, PlanSettings, check_plans, parse_balance, plans_of
+
+__all__ = [
+    "PREFIX",
+    "ModelSettings",
+    "PlanSettings",
+    "PriceSettings",
+    "ProviderSettings",
+    "Settings",
+    "SettingsError",
+    "load",
+    "scalars",
+]
 
 PREFIX = "TOLLWAY_"
 CONFIG_VARIABLE = "TOLLWAY_CONFIG"
 DEFAULT_CONFIG = "tollway.toml"
 
-_PROVIDER_NAME = re.compile(r"[a-z0-9]+([._-][a-z0-9]+)*")
 _MIN_OPERATOR_TOKEN_CHARS = 16
-_MAX_PRICE = parse_usd("100000")
-"""Beyond, sums of a ledger would leave 64 bits."""
 
 T = TypeVar("T")
 
 
 class SettingsError(Exception):
     """The configuration cannot be used; the message says which key and why."""
-
-
-class PriceSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Dollars per million tokens, as decimal strings, so that none is ever a float."""
-
-    input: str
-    output: str
-    cached_input: str | None = None
-
-
-class ProviderSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A model vendor, `[providers.NAME]`."""
-
-    dialect: Literal["openai"]
-    base_url: str
-    api_key_env: str | None = None
-    prices: str | None = None
-    """The vendor's name in genai-prices, where it is not NAME."""
-    models_only: bool = False
-    """Serve the models under [[models]] only, not all that genai-prices lists."""
-    api_key: Secret | None = None
-    """Read from the variable that `api_key_env` names; never from the file."""
-
-
-class ModelSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A model that genai-prices does not know, a name or a price of your own, `[[models]]`."""
-
-    name: str
-    provider: str
-    upstream: str
-    price: PriceSettings | None = None
-    """Without one it has the imported price of `name`, else what `upstream` costs at the provider."""
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -195,8 +173,33 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
             ge=0,
         ),
     ] = 30
+    workers: Annotated[
+        int,
+        Meta(description="Processes that answer on the port; one for each core is plenty.", ge=1, le=256),
+    ] = 1
+    new_org_tier: Annotated[
+        NewTier, Meta(description="The subscription tier that new organisations begin with.")
+    ] = "_INTERNAL_"
+    trial_days: Annotated[
+        int, Meta(description="How long the trial of a new organisation lasts.", ge=0, le=3650)
+    ] = 14
+    trial_balance_usd: Annotated[
+        str, Meta(description="What the trial of a new organisation may cost, as decimal text.")
+    ] = "5"
     providers: dict[str, ProviderSettings] = {}
     models: list[ModelSettings] = []
+    plans: dict[str, PlanSettings] = {}
+
+    @property
+    def allowances(self) -> Plans:
+        """What each configured tier allows."""
+        return plans_of(self.plans)
+
+    @property
+    def opening(self) -> Opening:
+        """What a new organisation starts with."""
+        balance = parse_balance(self.trial_balance_usd)
+        return Opening(tier=self.new_org_tier, trial_days=self.trial_days, trial_balance=balance)
 
     @property
     def push_allowed(self) -> tuple[Network, ...]:
@@ -252,7 +255,7 @@ def load(
         name = variable.removeprefix(PREFIX).lower()
         if name in names:
             values[name] = environment[variable]
-        elif variable not in _named_in(values):
+        elif variable not in provider.key_variables(values.get("providers")):
             warnings.append(f"{variable} is not a setting{_did_you_mean(name, names)}")
     values.update(flags or {})
     settings = _convert(values, environment)
@@ -273,22 +276,29 @@ def _read_file(named: str | None) -> dict[str, Any]:
 
 
 def _convert(values: dict[str, Any], environment: Mapping[str, str]) -> Settings:
-    names = {*scalars(), "providers", "models"}
+    names = {*scalars(), "providers", "models", "plans"}
     for name in values:
         if name not in names:
             raise SettingsError(f"{name}: not a setting{_did_you_mean(name, names)}")
     providers = values.get("providers", {})
     if not isinstance(providers, dict):
         raise SettingsError("providers: a table for each, [providers.NAME]")
-    keys = {name: _api_key(name, table, environment) for name, table in providers.items()}
+    try:
+        keys = {name: provider.api_key_of(name, table, environment) for name, table in providers.items()}
+    except ValueError as error:
+        raise SettingsError(str(error)) from None
     with_keys = {
         name: msgspec.structs.replace(
             _typed(table, ProviderSettings, f"providers.{name}"), api_key=keys[name]
         )
         for name, table in providers.items()
     }
-    scalar_and_models = {name: value for name, value in values.items() if name != "providers"}
-    return msgspec.structs.replace(_typed(scalar_and_models, Settings, ""), providers=with_keys)
+    plans = values.get("plans", {})
+    if not isinstance(plans, dict):
+        raise SettingsError("plans: a table for each tier, [plans.TIER]")
+    tables = {tier: _typed(table, PlanSettings, f"plans.{tier}") for tier, table in plans.items()}
+    others = {name: value for name, value in values.items() if name not in ("providers", "plans")}
+    return msgspec.structs.replace(_typed(others, Settings, ""), providers=with_keys, plans=tables)
 
 
 def _typed(table: Any, type_: type[T], where: str) -> T:  # noqa: ANN401 - what TOML and the environment hold
@@ -310,89 +320,31 @@ def _hint(place: str, table: Any) -> str:  # noqa: ANN401 - as above
     return ""
 
 
-def _named_in(values: Mapping[str, Any]) -> set[str]:
-    """The variables that the file names for keys."""
-    providers = values.get("providers")
-    tables = providers.values() if isinstance(providers, dict) else ()
-    return {str(table.get("api_key_env")) for table in tables if isinstance(table, dict)}
-
-
-def _api_key(name: str, table: Any, environment: Mapping[str, str]) -> Secret | None:  # noqa: ANN401 - as above
-    if not isinstance(table, dict):
-        return None
-    if "api_key" in table:
-        raise SettingsError(
-            f"providers.{name}.api_key: keys do not belong into the file; name a variable in api_key_env"
-        )
-    variable = table.get("api_key_env")
-    if not isinstance(variable, str):
-        return None
-    key = environment.get(variable)
-    if not key:
-        raise SettingsError(f"providers.{name}.api_key_env: the variable {variable} is not set")
-    if not _fits_a_header(key):
-        raise SettingsError(
-            f"providers.{name}.api_key_env: {variable} holds spaces, line breaks or other than ASCII"
-        )
-    return Secret(key)
-
-
-def _fits_a_header(secret: str) -> bool:
-    return secret.isascii() and secret.isprintable() and " " not in secret
-
-
 def _check(settings: Settings) -> None:
     """What a type cannot say."""
     try:
         parse_networks(settings.push_allow_cidrs)
     except ValueError as error:
         raise SettingsError(f"push_allow_cidrs: {error}") from None
+    try:
+        parse_balance(settings.trial_balance_usd)
+    except ValueError as error:
+        raise SettingsError(f"trial_balance_usd: {error}") from None
     for name in scalars():
         value = getattr(settings, name)
         if isinstance(value, float) and not math.isfinite(value):
             raise SettingsError(f"{name}: a finite number of seconds")
     token = settings.operator_token
-    if token and (len(token) < _MIN_OPERATOR_TOKEN_CHARS or not _fits_a_header(token)):
+    if token and (len(token) < _MIN_OPERATOR_TOKEN_CHARS or not provider.fits_a_header(token)):
         raise SettingsError(
             f"operator_token: at least {_MIN_OPERATOR_TOKEN_CHARS} ASCII characters without spaces"
         )
-    for name, provider in settings.providers.items():
-        _check_provider(name, provider)
-    seen = set()
-    for index, model in enumerate(settings.models):
-        where = f"models[{index}]"
-        if model.provider not in settings.providers:
-            raise SettingsError(f"{where}.provider: there is no [providers.{model.provider}]")
-        if not model.name or not model.upstream:
-            raise SettingsError(f"{where}: name and upstream are not empty")
-        if model.name in seen:
-            raise SettingsError(f"{where}.name: {model.name} is there twice")
-        seen.add(model.name)
-        for key in ("input", "cached_input", "output"):
-            if model.price:
-                _check_price(f"{where}.price.{key}", getattr(model.price, key))
-
-
-def _check_provider(name: str, provider: ProviderSettings) -> None:
-    where = f"providers.{name}"
-    if not _PROVIDER_NAME.fullmatch(name):
-        raise SettingsError(f"{where}: a name is lower-case letters, digits and single . _ - between them")
-    if name == "demo":
-        raise SettingsError(f"{where}: this name is the built-in demo vendor's")
     try:
-        parse_endpoint(provider.base_url)
-    except ValueError:
-        raise SettingsError(f"{where}.base_url: not an absolute http(s) URL without credentials") from None
-    if "?" in provider.base_url:
-        raise SettingsError(f"{where}.base_url: paths are put behind it, so it has no query")
-
-
-def _check_price(where: str, text: str | None) -> None:
-    try:
-        if text is not None and not 0 <= parse_usd(text) <= _MAX_PRICE:
-            raise ValueError("a price is between $0 and $100,000 per million tokens")
+        provider.check_providers(settings.providers)
+        provider.check_models(settings.models, settings.providers)
+        check_plans(settings.plans)
     except ValueError as error:
-        raise SettingsError(f"{where}: {error}") from None
+        raise SettingsError(str(error)) from None
 
 
 def _did_you_mean(name: str, names: Mapping[str, str] | set[str]) -> str:

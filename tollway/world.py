@@ -15,13 +15,16 @@ from functools import partial
 from pathlib import Path
 
 from tollway.domain.caller import Caller
-from tollway.domain.clock import US_PER_S, Clock, SystemClock
+from tollway.domain.clock import US_PER_S, Clock
 from tollway.domain.errors import StoreUnavailable
 from tollway.domain.ids import JournalId, new_id
+from tollway.domain.lease import Order, Terms
+from tollway.domain.plan import Plans
 from tollway.domain.price import History
 from tollway.gateway.chat import Gateway
 from tollway.gateway.live import Live, Loader
 from tollway.gateway.metered import Meter
+from tollway.limits.limits import TICK_S, Lender, Limits
 from tollway.metering.disk import Disk
 from tollway.metering.folder import Folder
 from tollway.metering.journal import Journal
@@ -33,10 +36,12 @@ from tollway.push.worker import Pusher, Run
 from tollway.settings import Settings, SettingsError
 from tollway.store.apps import find_caller
 from tollway.store.changes import position, prune, since
+from tollway.store.clock import SharedClock
 from tollway.store.database import Database
 from tollway.store.deployment import identify
 from tollway.store.journals import close_journal, register_journal
 from tollway.store.key_file import parse_key, read_or_make_key
+from tollway.store.leases import exchange, forget_minutes, return_leases
 from tollway.store.migrate import migrate
 from tollway.store.partitions import ensure_partitions
 from tollway.store.price_list import imported_prices
@@ -47,7 +52,9 @@ _RESTART_S = 1.0
 _HOUSEKEEPING_S = 3600.0
 _CHANGES_KEPT_S = 3600
 _LEAST_LAST_FOLD_S = 1
-_RECOVERY_S = 5.0
+_RECOVERY_S = 2.0
+"""So that what a dead process held of a minute comes back within it."""
+_CLOCK_S = 30.0
 _DAY_S = 86_400
 
 _log = logging.getLogger(__name__)
@@ -74,13 +81,28 @@ class World:
         changes = await self.database.read(since, live.position)
         if changes.are_of_prices:
             self.gateway.catalog.reprice(await self.database.read(imported_prices))
-        live.forget(changes.upto, changes.org_ids if changes.complete else None)
+        org_ids = changes.org_ids if changes.complete else None
+        live.forget(changes.upto, org_ids)
+        self.gateway.limits.forget(org_ids)
+
+    async def recover(self) -> None:
+        """Fold what the dead left, and what a database that was restored lacks of this process."""
+        await self.recovery.recover()
+        if await self.folder.catch_up():
+            # The restored database does not know what this process holds of limits.
+            await self.database.write(return_leases, self.journal.id, self.clock.now_us())
+            self.gateway.limits.drop()
+
+    async def tidy(self) -> None:
+        """Give back what lies idle of limits, and tell the journal of refused calls."""
+        await self.gateway.limits.tidy()
+        self.gateway.limits.refused.flush(self.journal, self.clock.now_us())
 
     async def settled(self) -> None:
         """Recover, fold and push what there is now, and forget what changed: all that tasks do over time."""
         await self.refresh()
-        await self.recovery.recover()
-        await self.folder.catch_up()
+        await self.recover()
+        await self.tidy()
         await self.folder.fold_all()
         await self.pusher.push_once()
 
@@ -94,16 +116,18 @@ async def open_world(
     SettingsError for a configuration that cannot work. With `runs_tasks=False` nothing runs by
     itself: `World.settled()` does what the tasks would have done.
     """
-    clock = clock or SystemClock()
     async with AsyncExitStack() as stack:
         _make_data_dir(settings)
         vault = Vault(_secret_keys(settings))
         database = _database(settings)
         stack.callback(database.close)
+        clock = clock or SharedClock(database)
         try:
             await asyncio.to_thread(migrate, database, clock.now_us())
         except ValueError as error:
             raise SettingsError(f"database_url: {error}") from None
+        if isinstance(clock, SharedClock):
+            await clock.set_right()
         deployment = await database.write(identify, clock.now_us())
         vendors = {
             name: await stack.enter_async_context(_connection(settings, name)) for name in settings.providers
@@ -124,8 +148,9 @@ async def open_world(
             folder=Folder(journal, disk, database, clock),
             recovery=Recovery(disk, database, clock, own=journal.id),
             gateway=Gateway(
-                live=Live(_loader(database, clock), seen),
+                live=Live(_loader(database, clock, settings.allowances), seen),
                 catalog=catalog,
+                limits=Limits(_lender(database, clock, settings.allowances), clock, journal.id),
                 meter=Meter(journal, catalog, clock, settings.body_max_bytes),
                 vendors=vendors,
             ),
@@ -163,7 +188,10 @@ async def _tasks(world: World) -> AsyncIterator[None]:
         start(world.folder.run, "fold")
         start(partial(_recover, world), "recover journals")
         start(partial(_follow_changes, world), "follow changes")
+        start(partial(_tidy, world), "give back idle limits")
         start(partial(_keep_house, world), "keep house")
+        if isinstance(world.clock, SharedClock):
+            start(partial(_set_right, world.clock), "set the clock right")
         start(partial(world.pusher.run, start), "push")
         try:
             yield
@@ -195,9 +223,21 @@ async def _follow_changes(world: World) -> None:
 async def _recover(world: World) -> None:
     while True:
         with contextlib.suppress(StoreUnavailable):
-            await world.recovery.recover()
-            await world.folder.catch_up()
+            await world.recover()
         await asyncio.sleep(_RECOVERY_S)
+
+
+async def _tidy(world: World) -> None:
+    while True:
+        await world.tidy()
+        await asyncio.sleep(TICK_S)
+
+
+async def _set_right(clock: SharedClock) -> None:
+    while True:
+        await asyncio.sleep(_CLOCK_S)
+        with contextlib.suppress(StoreUnavailable):
+            await clock.set_right()
 
 
 async def _keep_house(world: World) -> None:
@@ -207,6 +247,7 @@ async def _keep_house(world: World) -> None:
         try:
             await world.database.write(ensure_partitions, now_us)
             await world.database.write(prune, now_us - _CHANGES_KEPT_S * US_PER_S)
+            await world.database.write(forget_minutes, now_us)
             world.journal.drop(now_us - kept_us)
             await world.recovery.remove_old(now_us - kept_us)
         except StoreUnavailable as error:
@@ -264,11 +305,18 @@ def _journal(settings: Settings, disk: Disk, clock: Clock) -> Journal:
         raise SettingsError(f"data_dir: no journal can be kept there: {error}") from None
 
 
-def _loader(database: Database, clock: Clock) -> Loader:
+def _loader(database: Database, clock: Clock, plans: Plans) -> Loader:
     async def load(key_hash: str) -> tuple[Caller | None, int]:
-        return await database.read(find_caller, key_hash, clock.now_us())
+        return await database.read(find_caller, key_hash, plans, clock.now_us())
 
     return load
+
+
+def _lender(database: Database, clock: Clock, plans: Plans) -> Lender:
+    async def lend(order: Order) -> Terms:
+        return await database.write(exchange, order.org_id, order, plans, clock.now_us())
+
+    return lend
 
 
 def _connection(settings: Settings, name: str) -> VendorConnection:
@@ -302,7 +350,12 @@ def catalog_of(settings: Settings, imported: Mapping[str, History]) -> Catalog:
         for model in settings.models
     ]
     vendors = [
-        Vendor(name=name, listed_as=provider.prices or name, models_only=provider.models_only)
+        Vendor(
+            name=name,
+            listed_as=provider.prices or name,
+            models_only=provider.models_only,
+            cap_field=provider.cap_field,
+        )
         for name, provider in settings.providers.items()
     ]
     return Catalog(vendors, models, imported, allows_unpriced=settings.unpriced == "allow")

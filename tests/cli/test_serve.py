@@ -5,14 +5,17 @@ import os
 import signal
 import socket
 import threading
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
+from urllib.request import urlopen
 
 import pytest
 
 from tests.cli.processes import follow, run, served
 from tests.peers.postgres import free_port
-from tollway.cli.serve import demo_offered, listen, run_server
+from tollway.cli.serve import demo_offered, listen, run_server, run_worker
+from tollway.cli.workers import Briefing
 from tollway.domain.ids import OrgId
 from tollway.domain.ledger import Outcome
 from tollway.settings import ProviderSettings, Settings
@@ -89,24 +92,48 @@ def test_a_database_that_is_away_is_told_in_a_sentence(
     assert "a-password" not in told
 
 
-def test_a_server_in_this_process_greets_and_stops_on_its_signal(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    port = free_port()
+@contextlib.contextmanager
+def once_it_answers(port: int, act: Callable[[], None]) -> Iterator[None]:
+    """Do this as soon as the server of the block answers."""
+    is_over = threading.Event()
 
-    def stop_once_it_listens() -> None:
-        while True:
-            with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port)):
-                os.kill(os.getpid(), signal.SIGTERM)
+    def wait() -> None:
+        while not is_over.wait(0.02):
+            with contextlib.suppress(OSError), urlopen(f"http://127.0.0.1:{port}/healthz", timeout=30):
+                act()
                 return
 
-    stopper = threading.Thread(target=stop_once_it_listens)
-    stopper.start()
+    waiting = threading.Thread(target=wait)
+    waiting.start()
     try:
-        assert run_server(Settings(port=port, data_dir=str(tmp_path / "data"))) == 0
+        yield
     finally:
-        stopper.join()
+        is_over.set()
+        waiting.join()
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_a_server_in_this_process_greets_and_stops_on_its_signal(
+    workers: int, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    port = free_port()
+    settings = Settings(port=port, data_dir=str(tmp_path / "data"), workers=workers)
+    with once_it_answers(port, lambda: os.kill(os.getpid(), signal.SIGTERM)):
+        assert run_server(settings) == 0
     assert f"listens on http://127.0.0.1:{port} " in capsys.readouterr().out
+
+
+def test_a_worker_serves_on_its_parent_s_socket_until_the_parent_ends(tmp_path: Path) -> None:
+    listener = listen("127.0.0.1", 0)
+    port = listener.getsockname()[1]
+    settings = Settings(data_dir=str(tmp_path / "data"), demo="off")
+    reading, writing = os.pipe()
+    os.write(writing, Briefing(number=2, listener=listener.detach(), settings=settings).encoded())
+    with once_it_answers(port, lambda: os.close(writing)):
+        assert run_worker(reading) == 0
+    os.close(reading)
+    with pytest.raises(ConnectionRefusedError):
+        socket.create_connection(("127.0.0.1", port))
 
 
 def test_listening_takes_both_kinds_of_address() -> None:

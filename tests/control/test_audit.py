@@ -19,8 +19,9 @@ from sqlalchemy import (
 
 from tests.control.audited import APRIL_US, CHEAP, DEAR, UNITS, audited, every_sort, folded, named, priced
 from tests.world.clock import NOON_US
-from tests.world.entries import ON_SQLITE, make_org
+from tests.world.entries import ON_SQLITE, lost, make_org
 from tollway.control.audit import ROWS_PER_PAGE, SHOWN_PER_ORG, Unfolded, audit, unfolded_of
+from tollway.domain.clock import month_start_us
 from tollway.domain.ids import OrgId
 from tollway.domain.money import Nano
 from tollway.domain.price import cost_of
@@ -30,9 +31,11 @@ from tollway.store.schema import (
     cycle_totals,
     cycles,
     ledger,
+    org_totals,
     orgs,
     price_versions,
     series_totals,
+    spender_totals,
 )
 
 OTHER = OrgId("org-2")
@@ -102,7 +105,10 @@ async def test_a_rows_cost_that_is_not_its_units_cost_is_named(
     found = await named(database, org)
     assert found.pop(("row 1", column)) == (right, right + 1)
     totals = {"cost": {f"cost_{side}_nano", f"savings_{side}_nano"}, "benchmark": {f"savings_{side}_nano"}}
-    assert set(found) == {(MARCH, total) for total in totals.get(name, set())}
+    spenders = {(f"{MARCH} of app or key {spender}", "cost_nano") for spender in ("app-1", "key-1")}
+    assert set(found) == {(MARCH, total) for total in totals.get(name, set())} | (
+        spenders if name == "cost" else set()
+    )
     assert await named(database, OTHER) == {}
 
 
@@ -158,6 +164,34 @@ async def test_a_cycles_total_that_is_not_its_rows_sum_is_named(
     found = await named(database, org)
     (values,) = found.values()
     assert (list(found), values[0] - values[1]) == ([(APRIL, column)], 1)
+
+
+@pytest.mark.parametrize("spender", ["app-1", "key-1", "nobody"])
+async def test_a_spenders_total_that_is_not_its_rows_sum_is_named(
+    database: Database, org: OrgId, spender: str
+) -> None:
+    key = {"org_id": org, "spender_id": spender, "cycle_start_us": month_start_us(NOON_US)}
+    of_spender = [spender_totals.c[name] == value for name, value in key.items()]
+    spent = select(spender_totals.c.cost_nano).where(*of_spender)
+    right = database.write_here(lambda db: db.execute(spent).scalar())
+    if right is None:
+        tamper(database, insert(spender_totals).values(cost_nano=1, **key))
+    else:
+        tamper(database, update(spender_totals).where(*of_spender).values(cost_nano=right + 1))
+    found = await named(database, org)
+    assert found == {(f"{MARCH} of app or key {spender}", "cost_nano"): (right or 0, (right or 0) + 1)}
+
+
+async def test_what_the_trial_paid_is_the_sum_of_its_rows_and_corrected_with_them(
+    database: Database, org: OrgId
+) -> None:
+    ended = priced(org, "request-9", funding="trial")
+    folded(database, [lost(ended, held=10**9), ended], journal="journal-3")
+    folded(database, [lost(priced(org, "request-10", funding="trial"), held=7)], journal="journal-4")
+    assert await named(database, org) == {}
+    paid = ended.cost.total + 7
+    tamper(database, update(org_totals).where(org_totals.c.org_id == org).values(trial_nano=paid - 1))
+    assert await named(database, org) == {("org_totals", "trial_nano"): (paid, paid - 1)}
 
 
 async def test_a_series_that_is_not_its_rows_sum_is_named(database: Database, org: OrgId) -> None:

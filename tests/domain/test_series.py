@@ -8,10 +8,20 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.domain.test_ledger import START, an_entry, cost
+from tollway.domain.ids import OrgId
 from tollway.domain.ledger import Entry, Outcome, correction, unsettled
 from tollway.domain.money import Nano
 from tollway.domain.price import Cost
-from tollway.domain.series import BUCKET_LABELS, DURATION_BUCKETS_S, Metric, Series, increments
+from tollway.domain.refusal import Refused
+from tollway.domain.series import (
+    BUCKET_LABELS,
+    DURATION_BUCKETS_S,
+    WITHOUT_ROWS,
+    Metric,
+    Series,
+    increments,
+    refusal_increment,
+)
 from tollway.domain.usage import COMPLETION_TOKENS, PROMPT_SIDE, PROMPT_TOKENS, Unit
 
 US = 1_000_000
@@ -115,6 +125,17 @@ def test_a_duration_falls_into_one_bucket_whose_bound_includes_it(duration_us: i
 @settings(deadline=None)
 def test_totals_only_ever_rise(duration_us: int) -> None:
     assert all(amount >= 0 for _, amount in increments(lasting(duration_us)))
+
+
+def test_refused_calls_are_added_by_app_and_code_alone() -> None:
+    refused = Refused(org_id=OrgId("org-1"), app="search", code="plan_exhausted", count=7, at_us=5)
+    assert refusal_increment(refused) == (Series("search", "", "", Metric.REFUSED, "plan_exhausted"), 7)
+
+
+@pytest.mark.parametrize("outcome", list(Outcome))
+def test_no_row_adds_to_what_has_no_rows(outcome: Outcome) -> None:
+    totals = added(msgspec.structs.replace(an_entry(cost(500, 250)), outcome=outcome))
+    assert not {metric for metric, _ in totals} & WITHOUT_ROWS
 
 
 def test_buckets_are_written_as_receivers_compare_them() -> None:

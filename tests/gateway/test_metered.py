@@ -21,6 +21,8 @@ from tollway.domain.usage import Unit
 from tollway.gateway.call import Call
 from tollway.gateway.metered import Meter, Tally
 from tollway.gateway.wire import read_chat
+from tollway.limits.account import Account, Desk
+from tollway.limits.reservation import Reservation
 from tollway.metering.disk import Disk
 from tollway.metering.journal import RETRY_S, Journal
 from tollway.settings import Settings
@@ -173,7 +175,10 @@ class TestEnds:
             benchmark_model=benchmark,
         )
         call = Call(request_id=RequestId("a-request"), received_us=0, token=None, read_body=no_body)
-        return Tally(meter, call, caller, stage.world.gateway.catalog.resolve(CHEAP_MODEL), asked)
+        account = Account(caller, Desk(caller.org_id), stage.clock)
+        reservation = Reservation(account, (1, 0, 0), 0)
+        route = stage.world.gateway.catalog.resolve(CHEAP_MODEL)
+        return Tally(meter, call, caller, route, asked, reservation)
 
     def ended(self, disk: Disk, journal: Journal) -> Entry:
         assert not journal.open

@@ -9,11 +9,12 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from tests.world.clock import NOON_US, TurningClock
-from tests.world.entries import entry, start_of
+from tests.world.entries import ORG, entry, start_of
 from tollway.domain.errors import JournalUnreadable, MeteringUnavailable
 from tollway.domain.ids import JournalId, RequestId, new_id
 from tollway.domain.ledger import Entry, Record, Start
 from tollway.domain.price import Price
+from tollway.domain.refusal import Refused
 from tollway.domain.usage import Unit
 from tollway.metering.disk import Disk, Lock, Segment
 from tollway.metering.frames import Frame, Kind, frames, read_header
@@ -219,6 +220,11 @@ def refused(journal: Journal) -> bool:
     return False
 
 
+def refusal(count: int = 1, code: str = "rate_limit_exceeded") -> Refused:
+    """So many calls that were refused."""
+    return Refused(org_id=ORG, app="acme-app", code=code, count=count, at_us=NOON_US)
+
+
 def price(version: str = "list@1", rate: int = 400) -> Price:
     return Price(version=version, denominator=1, rates={Unit.INPUT: ((-1, rate),)})
 
@@ -261,6 +267,11 @@ def records(disk: Disk, journal: JournalId) -> list[Record]:
 def ends(disk: Disk, journal: JournalId) -> list[RequestId]:
     """The calls whose ends can be read, in order."""
     return [found.request_id for _, found in records(disk, journal)]
+
+
+def refusals(disk: Disk, journal: JournalId) -> list[Refused]:
+    """The counts of refused calls that can be read, in order."""
+    return [found for piece in pieces(disk, journal) for _, found in piece.refusals]
 
 
 def starts(disk: Disk, journal: JournalId) -> list[Start]:

@@ -2,14 +2,18 @@
 
 import math
 from collections import Counter
+from collections.abc import Iterable
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.push.entries import entries
+from tests.world.clock import NOON_US
 from tests.world.stage import Stage
+from tollway.domain.ids import OrgId
 from tollway.domain.ledger import Entry
-from tollway.domain.series import Series, increments
+from tollway.domain.refusal import Refused
+from tollway.domain.series import Series, increments, refusal_increment
 from tollway.domain.usage import completion_tokens, prompt_tokens
 from tollway.push.samples import DURATION, NAMES, Sample, samples
 
@@ -19,6 +23,7 @@ LABELS = {
     "tollway_tokens_total": ALWAYS | {"kind"},
     "tollway_cost_usd_total": ALWAYS | {"kind"},
     "tollway_benchmark_cost_usd_total": ALWAYS | {"kind"},
+    "tollway_refused_total": ALWAYS - {"model", "provider"} | {"code"},
     "tollway_request_duration_seconds_bucket": ALWAYS | {"le"},
     "tollway_request_duration_seconds_sum": ALWAYS,
     "tollway_request_duration_seconds_count": ALWAYS,
@@ -26,18 +31,32 @@ LABELS = {
 BOUNDS = ["0.05", "0.1", "0.25", "0.5", "1", "2.5", "5", "10", "20", "30", "60", "120", "+Inf"]
 
 several = st.lists(entries(), max_size=15)
+turned_away = st.lists(
+    st.builds(
+        Refused,
+        org_id=st.just(OrgId("org-1")),
+        app=st.sampled_from(["search", "chat"]),
+        code=st.sampled_from(["rate_limit_exceeded", "plan_exhausted"]),
+        count=st.integers(1, 10**9),
+        at_us=st.just(NOON_US),
+    ),
+    max_size=5,
+)
 
 
-def folded(done: list[Entry]) -> Counter[Series]:
+def folded(done: list[Entry], away: Iterable[Refused] = ()) -> Counter[Series]:
     totals: Counter[Series] = Counter()
     for entry in done:
         for series, amount in increments(entry):
             totals[series] += amount
+    for refused in away:
+        series, amount = refusal_increment(refused)
+        totals[series] += amount
     return totals
 
 
-def picture(done: list[Entry]) -> list[Sample]:
-    return list(samples(folded(done), org="acme", instance="here"))
+def picture(done: list[Entry], away: Iterable[Refused] = ()) -> list[Sample]:
+    return list(samples(folded(done, away), org="acme", instance="here"))
 
 
 def sum_of(taken: list[Sample], name: str) -> float:
@@ -45,9 +64,11 @@ def sum_of(taken: list[Sample], name: str) -> float:
 
 
 @settings(deadline=None, max_examples=100)
-@given(several)
-def test_each_metric_has_exactly_its_labels_sorted_and_none_is_there_twice(done: list[Entry]) -> None:
-    taken = picture(done)
+@given(several, turned_away)
+def test_each_metric_has_exactly_its_labels_sorted_and_none_is_there_twice(
+    done: list[Entry], away: list[Refused]
+) -> None:
+    taken = picture(done, away)
     for sample in taken:
         labels = dict(sample.labels)
         assert list(sample.labels) == sorted(labels.items())
@@ -104,6 +125,23 @@ def test_sums_over_the_kinds_are_the_records_tokens_cost_and_savings(done: list[
     assert sum_of(taken, "tollway_requests_total") == sum(entry.final for entry in done)
 
 
+@settings(deadline=None, max_examples=100)
+@given(several, turned_away)
+def test_refused_calls_are_counted_by_app_and_code_and_change_nothing_else(
+    done: list[Entry], away: list[Refused]
+) -> None:
+    plain = {sample.labels: sample.value for sample in picture(done)}
+    taken = {sample.labels: sample.value for sample in picture(done, away)}
+    expected: Counter[tuple[str, str]] = Counter()
+    for refused in away:
+        expected[refused.app, refused.code] += refused.count
+    of_refused = {labels: taken[labels] for labels in taken.keys() - plain.keys()}
+    found = {(dict(labels)["app"], dict(labels)["code"]): value for labels, value in of_refused.items()}
+    assert found == expected
+    assert {dict(labels)["__name__"] for labels in of_refused} <= {"tollway_refused_total"}
+    assert taken == plain | of_refused
+
+
 def test_no_calls_make_no_samples() -> None:
     assert picture([]) == []
 
@@ -144,3 +182,32 @@ async def test_labels_do_not_come_from_what_callers_send(stage: Stage) -> None:
         labels for labels in stage.prometheus.series() if ("__name__", "tollway_requests_total") in labels
     ]
     assert len(requests) == 1
+
+
+async def test_refused_calls_are_pushed_to_their_organisation_and_only_rise(stage: Stage) -> None:
+    acme, other = await stage.tenant(), await stage.tenant("other")
+    await stage.integrate(acme)
+    journal, prometheus = stage.world.journal, stage.prometheus
+
+    def refused(org_id: str, app: str, count: int) -> Refused:
+        code = "rate_limit_exceeded"
+        return Refused(org_id=OrgId(org_id), app=app, code=code, count=count, at_us=NOON_US)
+
+    wanted = {"org": "acme", "app": "acme-app", "code": "rate_limit_exceeded"}
+    assert journal.refused([refused(acme.org_id, "acme-app", 3), refused(other.org_id, "other-app", 5)])
+    await stage.settled()
+    assert prometheus.value("tollway_refused_total", **wanted) == 3
+    stage.clock.advance(60)
+    assert journal.refused([refused(acme.org_id, "acme-app", 4)])
+    await stage.settled()
+    (labels,) = prometheus.series()
+    assert dict(labels) == {
+        "__name__": "tollway_refused_total",
+        "instance": stage.world.deployment,
+        "job": "tollway",
+        **wanted,
+    }
+    assert [sent for _, sent in prometheus.series()[labels]] == [3, 7]
+    assert prometheus.silently_dropped == []
+    assert (await stage.record(acme))["num_requests"] == 0
+    assert stage.loki.lines(org="acme") == []

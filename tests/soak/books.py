@@ -37,6 +37,8 @@ _WITHOUT_REPORT = frozenset({Fault.USAGE_MISSING, Fault.TRUNCATED_STREAM, Fault.
 _NEVER_FAILED = frozenset({None, Fault.USAGE_MISSING})
 REFUSED = frozenset({"metering_unavailable", "store_unavailable", "unavailable", "stopping"})
 """Codes of answers that are ours alone: the vendor was not asked, or we had to give up."""
+LIMITED = frozenset({"spending_limit_reached", "rate_limit_exceeded", "too_many_in_flight"})
+"""Codes of calls that a limit refused: they cost nothing, and have no row."""
 _MUST_NOT_BE_SAID = (
     "Traceback",
     "lost at the stop",
@@ -222,7 +224,10 @@ def _wrong_unsettled(row: Row, line: Line | None) -> Iterator[str]:
 def _wrong_answer(seen: Seen, row: Row | None, line: Line | None) -> Iterator[str]:
     if seen.status is None or not seen.is_complete:
         return
-    if seen.request_id is None:
+    if seen.code in LIMITED:
+        if row is not None or line is not None:
+            yield "refused by a limit, and it is in the books"
+    elif seen.request_id is None:
         yield "answered without an id"
     elif row is None:
         if seen.code not in REFUSED:
@@ -232,12 +237,16 @@ def _wrong_answer(seen: Seen, row: Row | None, line: Line | None) -> Iterator[st
     elif row.outcome == "unsettled":
         yield "answered, and unsettled"
     elif seen.is_done:
-        if row.outcome not in ("settled", "estimated", "correction"):
-            yield "a completion whose row says otherwise"
-        if seen.cost_usd is not None and row.cost_usd != Decimal(seen.cost_usd):
-            yield "its header said another cost"
+        yield from _wrong_completion(seen, row)
     elif seen.code == "metering_unavailable" and line is not None:
         yield "refused, and the vendor was asked"
+
+
+def _wrong_completion(seen: Seen, row: Row) -> Iterator[str]:
+    if row.outcome not in ("settled", "estimated", "correction"):
+        yield "a completion whose row says otherwise"
+    if seen.cost_usd is not None and row.cost_usd != Decimal(seen.cost_usd):
+        yield "its header said another cost"
 
 
 def _wrong_sums(rows: Sequence[Row], record: Record) -> Iterator[str]:
@@ -262,6 +271,7 @@ def _counts(lines: Sequence[Line], rows: Sequence[Row], seen: Sequence[Seen]) ->
         hung_up=sum(one.hung_up for one in seen),
         broken_off=sum(not (one.is_complete or one.hung_up) for one in seen),
         refused=sum(one.code in REFUSED for one in seen),
+        limited=sum(one.code in LIMITED for one in seen),
         lines=len(lines),
         billed=sum(line.billed for line in lines),
         faults=sum(line.fault is not None and line.fault not in UNBILLED for line in lines),

@@ -29,6 +29,9 @@ ORG = "soaked"
 PROVIDER = "faulty"
 MODELS = tuple(f"{PROVIDER}/{name}" for name in PRICES)
 
+MAX_RATE = 10**9
+"""Calls per minute that nobody comes near."""
+
 _OPERATOR_TOKEN = "operator-of-the-soak"
 _SEGMENT_BYTES = 256 * 1024
 _SETTLED_S = 60.0
@@ -112,6 +115,7 @@ class Installation:
     environment: dict[str, str]
     app_key: str = ""
     user_token: str = ""
+    org_id: str = ""
     start_s: float = 0.0
     """What the first start took."""
     loads: list[Load] = field(default_factory=list)
@@ -150,9 +154,14 @@ class Installation:
         """Make the organisation and its app, by the API of a running server."""
         who = {"email": "soak@example.com", "name": "Soak"}
         self.user_token = (await self.ask("POST", "/v1/users", _OPERATOR_TOKEN, who))["token"]
-        await self.ask("POST", "/v1/orgs", self.user_token, {"org_name": ORG})
+        self.org_id = (await self.ask("POST", "/v1/orgs", self.user_token, {"org_name": ORG}))["id"]
+        await self.change_org(rate_limit=MAX_RATE)
         app = {"name": "Soaked app", "benchmark_model": MODELS[-1]}
         self.app_key = (await self.ask("POST", "/v1/apps/create", self.user_token, app))["created_key"]
+
+    async def change_org(self, **changes: object) -> None:
+        """What only the operator sets."""
+        await self.ask("PATCH", f"/v1/operator/orgs/{self.org_id}", _OPERATOR_TOKEN, changes)
 
     async def ask(self, method: str, path: str, token: str, body: object = None) -> Any:  # noqa: ANN401 - JSON
         """The JSON of an answer of the control plane that is a success; its amounts are text."""

@@ -6,7 +6,7 @@ Owns the requests and the clients' own records; does not own what should have be
 
 import asyncio
 import random
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
@@ -36,6 +36,8 @@ class Seen(msgspec.Struct, kw_only=True):
     """Of an error, in the answer or in the midst of a stream."""
     cost_usd: str | None = None
     """What the answer's header said."""
+    cap: str | None = None
+    """What it was shortened to, by the answer's header."""
     is_complete: bool = False
     """It came to its last byte."""
     is_done: bool = False
@@ -105,7 +107,7 @@ class Load:
         patience_s = chance.uniform(0, _HANG_UP_S) if hangs_up else _PATIENCE_S
         try:
             async with asyncio.timeout(patience_s):
-                await _asked(session, base, body, seen)
+                await asked(session, base, body, seen)
         except TimeoutError:
             if not hangs_up:
                 raise
@@ -129,9 +131,17 @@ class Load:
         return body
 
 
-async def _asked(session: aiohttp.ClientSession, base: str, body: bytes, seen: Seen) -> None:
-    async with session.post(f"{base}/v1/chat/completions", data=body) as answer:
+async def asked(
+    session: aiohttp.ClientSession,
+    base: str,
+    body: bytes,
+    seen: Seen,
+    headers: Mapping[str, str] | None = None,
+) -> None:
+    """Ask, and note what comes as it comes. aiohttp.ClientError."""
+    async with session.post(f"{base}/v1/chat/completions", data=body, headers=headers) as answer:
         seen.status = answer.status
+        seen.cap = answer.headers.get("tollway-max-tokens")
         seen.request_id = answer.headers.get("x-request-id")
         seen.cost_usd = answer.headers.get("tollway-cost-usd")
         data = await answer.read()

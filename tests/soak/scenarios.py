@@ -61,7 +61,7 @@ async def kills(
                 await made.server.begin()
                 progress(f"{number} of {times} kills, {len(made.calls)} calls")
             await made.server.ready()
-        return await _settled(made, "kills", killed=True)
+        return await settled(made, "kills", killed=True)
 
 
 async def stops(folder: Path, seed: int, *, database_url: str = "") -> Report:
@@ -76,7 +76,7 @@ async def stops(folder: Path, seed: int, *, database_url: str = "") -> Report:
                 if (code := await made.server.stop()) != 0:
                     differences.append(f"the stop before drain_s = {next_drain_s} ended with {code}")
                 await made.server.start("--drain-s", str(next_drain_s))
-        return await _settled(made, "stops", differences)
+        return await settled(made, "stops", differences)
 
 
 async def database_away(
@@ -114,7 +114,7 @@ async def database_away(
             await asyncio.sleep(1)
             await made.server.kill()
         await asyncio.to_thread(postgres.start)
-        return await _settled(made, "database away", differences, notes, killed=True)
+        return await settled(made, "database away", differences, notes, killed=True)
 
 
 async def disk_full(folder: Path, seed: int) -> Report:
@@ -148,7 +148,7 @@ async def disk_full(folder: Path, seed: int) -> Report:
             await made.server.start()
             started_at = len(made.calls)
             await _until(lambda: _has_answers(made, started_at), "it answers nobody after the start")
-        return await _settled(made, "disk full", differences, killed=True)
+        return await settled(made, "disk full", differences, killed=True)
 
 
 async def restored_file(folder: Path, seed: int) -> Report:
@@ -170,7 +170,7 @@ async def restored_file(folder: Path, seed: int) -> Report:
         differences = await _replayed(made)
         missing = _said(before) - _said(await made.rows())
         differences += [f"not replayed: {row}" for row in sorted(missing)]
-        return await _settled(made, "restored file", differences, killed=True)
+        return await settled(made, "restored file", differences, killed=True)
 
 
 async def restored_below(folder: Path, seed: int, *, postgres: PostgresServer) -> Report:
@@ -191,7 +191,7 @@ async def restored_below(folder: Path, seed: int, *, postgres: PostgresServer) -
             await asyncio.to_thread(postgres.create_database, name, older)
             differences = await _replayed(made)
             await _until(lambda: _is_ready(made), "it does not find its database again")
-        return await _settled(made, "restored below", differences, killed=True)
+        return await settled(made, "restored below", differences, killed=True)
 
 
 async def two_servers(folder: Path, seed: int, *, postgres: PostgresServer, times: int = 2) -> Report:
@@ -208,7 +208,7 @@ async def two_servers(folder: Path, seed: int, *, postgres: PostgresServer, time
                 await victim.kill()
                 await made.adopted(alive=1)
                 await victim.start()
-        return await _settled(made, "two servers", killed=True)
+        return await settled(made, "two servers", killed=True)
 
 
 async def _until_its_end(made: Installation, chance: random.Random) -> None:
@@ -285,20 +285,24 @@ def _copy(file: Path, target: Path) -> None:
         source.backup(copy)
 
 
-async def _settled(
+async def settled(
     made: Installation,
     name: str,
     differences: list[str] | None = None,
     notes: list[str] | None = None,
     *,
     killed: bool = False,
+    seen: Iterable[Seen] | None = None,
 ) -> Report:
-    """Let everything settle by a last stop and start, and compare the books."""
+    """Let everything settle by a last stop and start, of one process, and compare the books.
+
+    `seen`: what clients saw, where they were not the installation's own.
+    """
     differences = differences or []
     for server in made.servers:
         if server.base is not None and (code := await server.stop()) != 0:
             differences.append(f"its stop ended with {code}")
-    await made.server.start()
+    await made.server.start("--workers", "1")
     await made.adopted(alive=1)
     record = await made.record()
     if (code := await made.server.stop()) != 0:
@@ -306,7 +310,7 @@ async def _settled(
     open_ = [state.id for state in await made.journals() if state.closed_us is None]
     differences += [f"journal {journal} is not closed" for journal in open_]
     bill, rows, (code, audited) = await asyncio.gather(made.bill(), made.rows(), made.command("audit"))
-    books = compare(bill, rows, made.calls, record)
+    books = compare(bill, rows, made.calls if seen is None else seen, record)
     if books.counts["unsettled"] and not killed:
         differences.append(f"{books.counts['unsettled']} calls are unsettled, though nobody was killed")
     differences += books.differences

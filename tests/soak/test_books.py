@@ -111,6 +111,7 @@ def case(line: dict[str, Any] | None, row: dict[str, Any] | None, seen: dict[str
 
 
 BROKEN_OFF: dict[str, Any] = {"is_complete": False, "is_done": False}
+LIMITED: dict[str, Any] = {"status": 402, "code": "spending_limit_reached", "is_done": False}
 ERROR: dict[str, Any] = {"status": 502, "code": "vendor_unreachable", "is_done": False, "cost_usd": None}
 
 
@@ -125,6 +126,7 @@ ERROR: dict[str, Any] = {"status": 502, "code": "vendor_unreachable", "is_done":
         case({"fault": Fault.USAGE_MISSING, "reported": False}, {"outcome": "estimated"}, {}),
         case({}, {"outcome": "estimated", "status": 499}, BROKEN_OFF),
         case(None, None, {"status": 503, "code": "metering_unavailable", "is_done": False}),
+        case(None, None, LIMITED),
         case(None, None, {"status": None, "request_id": None, "is_complete": False, "is_done": False}),
     ],
 )
@@ -165,6 +167,8 @@ def test_books_that_agree_have_no_differences(agreeing: Case) -> None:
         ("another cost", case({}, {}, {"cost_usd": "0.01"})),
         ("without an id", case({}, {}, {"request_id": None})),
         ("the vendor was asked", case({}, {}, {"code": "metering_unavailable", "is_done": False})),
+        ("it is in the books", case({}, None, LIMITED)),
+        ("it is in the books", case(None, {}, LIMITED)),
         ("nameless", case({"client_request_id": None}, {}, None)),
     ],
 )  # fmt: skip

@@ -13,7 +13,7 @@ from tests.world.entries import JOURNAL, ORG, batch
 from tollway.domain.clock import US_PER_S
 from tollway.domain.ids import JournalId, OrgId
 from tollway.domain.ledger import Batch, Entry, Record
-from tollway.domain.series import Metric
+from tollway.domain.series import WITHOUT_ROWS, Metric
 from tollway.domain.usage import COMPLETION_TOKENS, PROMPT_TOKENS
 from tollway.store.database import Database
 from tollway.store.journals import states_of
@@ -93,7 +93,7 @@ def without_zeros(sums: Counter[Any]) -> Counter[Any]:
 
 
 def totals(database: Database, org: OrgId = ORG) -> Counter[Any]:
-    """Every total that is stored, in the same form."""
+    """Every total of rows that is stored, in the same form."""
 
     def work(db: Connection) -> Counter[Any]:
         sums: Counter[Any] = Counter()
@@ -101,7 +101,8 @@ def totals(database: Database, org: OrgId = ORG) -> Counter[Any]:
             for name in cycle_totals.c.keys()[2:]:
                 sums[month(row["cycle_start_us"]), name] += row[name]
         for row in db.execute(select(series_totals).where(series_totals.c.org_id == org)).mappings():
-            sums[row["metric"]] += row["value"]
+            if row["metric"] not in WITHOUT_ROWS:
+                sums[row["metric"]] += row["value"]
         return sums
 
     return without_zeros(database.write_here(work))
@@ -118,6 +119,16 @@ def requests_of(database: Database, org: OrgId = ORG) -> dict[str, int]:
     """The organisation's requests by status, as its metrics say."""
     found = series_of(database, org).items()
     return {series[-1]: value for series, value in found if series[-2] == Metric.REQUESTS}
+
+
+def refused_of(database: Database, org: OrgId = ORG) -> dict[tuple[str, str], int]:
+    """The organisation's refused calls by app and code; they have no model and no vendor."""
+    found = series_of(database, org).items()
+    return {
+        (app, code): value
+        for (app, model, provider, metric, code), value in found
+        if metric == Metric.REFUSED and (model, provider) == ("", "")
+    }
 
 
 def check(database: Database, org: OrgId = ORG) -> list[Entry]:

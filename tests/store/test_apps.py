@@ -63,7 +63,7 @@ def test_apps_of_one_name_made_at_once_get_slugs_of_their_own(database: Database
 def test_a_key_is_found_by_its_hash_and_only_that_is_stored(database: Database, org: OrgId) -> None:
     app = database.write_here(lambda db: make(db, org, benchmark="demo/large"))
     key = database.write_here(lambda db: add_key(db, org, app, KEY, NOON_US))
-    caller, at = database.write_here(lambda db: find_caller(db, digest(KEY), NOON_US))
+    caller, at = database.write_here(lambda db: find_caller(db, digest(KEY), {}, NOON_US))
     assert caller is not None
     assert (caller.org_id, caller.org, caller.app_id, caller.app) == (org, "acme", app, "my-app")
     assert (caller.key_id, caller.benchmark_model, at) == (key, "demo/large", 0)
@@ -79,14 +79,14 @@ def test_nobody_has_an_unknown_key_and_the_position_is_told_all_the_same(
     database: Database, org: OrgId
 ) -> None:
     database.write_here(lambda db: announce(db, org, NOON_US))
-    assert database.write_here(lambda db: find_caller(db, digest(KEY), NOON_US)) == (None, 1)
+    assert database.write_here(lambda db: find_caller(db, digest(KEY), {}, NOON_US)) == (None, 1)
 
 
 def test_without_a_benchmark_of_its_own_an_app_has_its_organisations(database: Database, org: OrgId) -> None:
     app = database.write_here(lambda db: make(db, org))
     database.write_here(lambda db: add_key(db, org, app, KEY, NOON_US))
     database.write_here(lambda db: db.execute(update(orgs).values(benchmark_model="demo/org")))
-    caller, _ = database.write_here(lambda db: find_caller(db, digest(KEY), NOON_US))
+    caller, _ = database.write_here(lambda db: find_caller(db, digest(KEY), {}, NOON_US))
     assert caller is not None
     assert caller.benchmark_model == "demo/org"
 
@@ -101,7 +101,7 @@ def test_what_was_switched_off_is_seen(database: Database, org: OrgId) -> None:
         db.execute(update(orgs).values(is_active=False))
 
     database.write_here(work)
-    caller, _ = database.write_here(lambda db: find_caller(db, digest(KEY), NOON_US))
+    caller, _ = database.write_here(lambda db: find_caller(db, digest(KEY), {}, NOON_US))
     assert caller is not None
     assert (caller.app_is_active, caller.key_is_active, caller.org_is_active) == (False, False, False)
 

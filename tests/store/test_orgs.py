@@ -9,9 +9,24 @@ from tests.world.clock import NOON_US
 from tests.world.entries import make_org
 from tollway.domain.errors import Conflict
 from tollway.domain.ids import OrgId, UserId, new_id
+from tollway.domain.money import Nano
+from tollway.domain.payment import SpendingLimits
 from tollway.store.database import Database
-from tollway.store.orgs import create_org, is_org_active, touch_org
+from tollway.store.orgs import (
+    OrgChange,
+    change_org,
+    create_org,
+    is_org_active,
+    put_spending_limits,
+    spending_limits,
+    touch_org,
+)
 from tollway.store.schema import orgs, users
+
+
+@pytest.fixture
+def org(database: Database) -> OrgId:
+    return database.write_here(make_org)
 
 
 def make_named(db: Connection, name: str) -> str:
@@ -63,3 +78,41 @@ def test_touching_one_organisation_leaves_the_others(database: Database) -> None
     database.write_here(lambda db: touch_org(db, org, NOON_US + 1))
     rows = database.write_here(lambda db: db.execute(select(orgs.c.id, orgs.c.modified_us)).all())
     assert {tuple(row) for row in rows} == {(org, NOON_US + 1), (other, NOON_US)}
+
+
+def test_spending_limits_are_stored_whole_and_none_is_null(database: Database, org: OrgId) -> None:
+    other = database.write_here(lambda db: make_org(db, "other"))
+    assert database.write_here(lambda db: spending_limits(db, org)) == SpendingLimits()
+    wanted = SpendingLimits(soft=Nano(1), hard=Nano(10**18), near_limit="shorten")
+    database.write_here(lambda db: put_spending_limits(db, org, wanted, NOON_US + 1))
+    assert database.write_here(lambda db: spending_limits(db, org)) == wanted
+    assert database.write_here(lambda db: spending_limits(db, other)) == SpendingLimits()
+    database.write_here(lambda db: put_spending_limits(db, org, SpendingLimits(), NOON_US + 2))
+    columns = select(
+        orgs.c.spending_limit_soft_nano,
+        orgs.c.spending_limit_hard_nano,
+        orgs.c.near_limit,
+        orgs.c.modified_us,
+    )
+    row = database.write_here(lambda db: db.execute(columns.where(orgs.c.id == org)).one())
+    assert tuple(row) == (None, None, "refuse", NOON_US + 2)
+
+
+def test_a_change_stores_what_it_names_in_one_organisation(database: Database, org: OrgId) -> None:
+    other = database.write_here(lambda db: make_org(db, "other"))
+    change = OrgChange(rate_limit=7, subscription_tier=None, max_in_flight=3)
+    assert database.write_here(lambda db: change_org(db, org, change, NOON_US + 1))
+    columns = select(
+        orgs.c.rate_limit,
+        orgs.c.subscription_tier,
+        orgs.c.max_in_flight,
+        orgs.c.is_active,
+        orgs.c.modified_us,
+    )
+
+    def row(of: OrgId) -> tuple[object, ...]:
+        return tuple(database.write_here(lambda db: db.execute(columns.where(orgs.c.id == of)).one()))
+
+    assert row(org) == (7, None, 3, True, NOON_US + 1)
+    assert row(other) == (200, "_INTERNAL_", None, True, NOON_US)
+    assert not database.write_here(lambda db: change_org(db, OrgId("nobody"), change, NOON_US))

@@ -10,13 +10,16 @@ from sqlalchemy.exc import NoResultFound
 
 from tests.world.clock import NOON_US
 from tests.world.entries import batch, cost, entry, make_org
-from tollway.domain.clock import next_month_start_us
+from tollway.domain.clock import month_start_us, next_month_start_us
 from tollway.domain.ids import OrgId, UserId
-from tollway.domain.org import Organisation
+from tollway.domain.money import Nano
+from tollway.domain.org import AlertKind, Organisation
 from tollway.domain.token import masked
 from tollway.domain.usage import Unit
+from tollway.store.alerts import raise_alert
 from tollway.store.apps import create_app, revoke_app
 from tollway.store.database import Database
+from tollway.store.grants import add_grant
 from tollway.store.integrations import Integration, put_integration
 from tollway.store.record import read_record
 from tollway.store.schema import cycle_totals, orgs, users
@@ -137,6 +140,47 @@ def test_a_new_month_starts_at_nothing_and_the_old_one_stays_in_the_table(
     assert record(database, org, NEXT_MONTH_US - 1).num_requests == 3
     count = select(func.count()).select_from(cycle_totals)
     assert database.write_here(lambda db: db.execute(count).scalar_one()) == 2
+
+
+def test_the_free_balance_is_that_of_the_grants(database: Database, org: OrgId) -> None:
+    other = database.write_here(lambda db: make_org(db, "other"))
+
+    def grant(db: Connection) -> None:
+        for nano in (5_000_000_000, -1):
+            add_grant(db, org, Nano(nano), "a test", NOON_US)
+
+    database.write_here(grant)
+    assert (record(database, org).free_balance, record(database, other).free_balance) == (4_999_999_999, 0)
+
+
+def test_alerts_are_those_of_the_current_cycle_and_none_while_there_are_none(
+    database: Database, org: OrgId
+) -> None:
+    assert record(database, org).alert_emails is None
+    start_us = month_start_us(NOON_US)
+
+    def alert(db: Connection) -> None:
+        for kind, at_us in ((AlertKind.USAGE_80, NOON_US), (AlertKind.SOFT_LIMIT, NOON_US + 1)):
+            raise_alert(db, org, cycle_start_us=start_us, kind=kind, content={}, now_us=at_us)
+
+    database.write_here(alert)
+    shown = record(database, org).alert_emails
+    assert shown is not None
+    assert list(shown) == [
+        "soft_limit",
+        "hard_limit",
+        "payment_failed",
+        "usage_reset",
+        "usage_50",
+        "usage_80",
+        "usage_90",
+        "usage_100",
+    ]
+    assert {kind: at for kind, at in shown.items() if at} == {
+        "soft_limit": datetime(2026, 3, 10, 12, 0, 0, 1, tzinfo=UTC),
+        "usage_80": datetime(2026, 3, 10, 12, tzinfo=UTC),
+    }
+    assert record(database, org, NEXT_MONTH_US).alert_emails is None
 
 
 def test_active_apps_are_counted(database: Database, org: OrgId) -> None:

@@ -13,7 +13,6 @@ from tests.gateway.scripts import only_entry
 from tests.world.stage import OPERATOR_TOKEN, RECEIVER_TOKEN, VENDOR_KEY, Stage
 from tollway.demo.offer import CHEAP_MODEL
 from tollway.domain.ids import is_id
-from tollway.gateway.chat import Gateway
 from tollway.web.app import App
 
 sqlite_only = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
@@ -114,7 +113,7 @@ async def test_an_unforeseen_error_is_a_500_in_the_shape_of_its_path(
 ) -> None:
     acme = await stage.tenant()
     gateway = stage.world.gateway
-    lacking = Gateway(live=gateway.live, catalog=gateway.catalog, meter=gateway.meter, vendors={})
+    lacking = with_part(gateway, vendors={})
     app = App(with_part(stage.world, gateway=lacking))
     status, body = await Door("POST", "/v1/chat/completions", acme.app_key).ask(app)
     assert status == 500
@@ -171,7 +170,7 @@ async def test_health_is_told_without_a_token(stage: Stage) -> None:
     ready = await stage.request("GET", "/readyz")
     assert (ready.status, ready.json) == (
         200,
-        {"status": "ready", "checks": {"database": "ok", "journal": "ok"}},
+        {"status": "ready", "checks": {"database": "ok", "journal": "ok", "limits": "ok"}},
     )
 
 
@@ -195,7 +194,13 @@ async def test_while_the_database_is_away_known_keys_work_and_all_else_is_told_s
     assert (await stage.chat(acme)).status == 200
     await stage.settled()
     with away(stage.world.settings.database_url):
-        assert (await stage.chat(acme)).status == 200
+        assert (await stage.chat(acme)).status == 200  # of what the process holds
+        answered = 2
+        while (unasked := await stage.chat(acme)).status == 200:
+            answered += 1
+        assert (unasked.status, unasked.json["error"]["code"]) == (503, "limits_unavailable")
+        stage.clock.advance(int(unasked.headers["retry-after"]))
+        assert (await stage.chat(acme)).status == 200  # of its share of the next full minute
         assert (await stage.chat(acme, stream=True)).status == 200
         assert (await stage.request("GET", "/v1/models", token="junk")).status == 401
         refused = await stage.chat(other)
@@ -205,11 +210,12 @@ async def test_while_the_database_is_away_known_keys_work_and_all_else_is_told_s
         ready = await stage.request("GET", "/readyz")
         assert (ready.status, ready.json["checks"]["journal"]) == (503, "ok")
         assert ready.json["checks"]["database"].startswith("the database is not available")
+        assert ready.json["checks"]["limits"].startswith("the database does not answer")
         assert (await stage.request("GET", "/healthz")).status == 200
         assert stage.world.folder.waiting
     assert (await stage.request("GET", "/readyz")).status == 200
     await stage.settled()
-    assert (await stage.record(acme))["num_requests"] == 3
+    assert (await stage.record(acme))["num_requests"] == answered + 2
 
 
 async def test_no_answer_holds_a_secret(stage: Stage) -> None:

@@ -66,6 +66,12 @@ async def test_the_description_names_every_route(stage: Stage) -> None:
             ("put", "/v1/orgs/integrations"),
             ("post", "/v1/apps/create"),
             ("delete", "/v1/apps/{app_id}"),
+            ("get", "/v1/apps/{app_id}/limits"),
+            ("put", "/v1/apps/{app_id}/limits"),
+            ("put", "/v1/apps/{app_id}/keys/{key_id}/limits"),
+            ("get", "/v1/billing/limits"),
+            ("put", "/v1/billing/limits"),
+            ("patch", "/v1/operator/orgs/{org_id}"),
             ("put", "/v1/operator/orgs/{org_id}/rate_card"),
             ("get", "/v1/operator/orgs/{org_id}/rate_card"),
             ("get", "/v1/audit/ledger"),
@@ -83,6 +89,25 @@ async def test_the_record_is_described_as_it_is_answered(stage: Stage) -> None:
     assert [kind["type"] for kind in described["free_balance"]["anyOf"]] == ["number", "null"]
     answer = document["paths"]["/v1/orgs/integrations"]["put"]["responses"]["200"]
     assert answer["content"]["application/json"]["schema"] == {"$ref": "#/components/schemas/OrgRecord"}
+
+
+async def test_payment_details_are_described_as_they_are_answered(stage: Stage) -> None:
+    acme = await stage.tenant()
+    schemas = (await stage.request("GET", "/openapi.json")).json["components"]["schemas"]
+    details = (await stage.request("GET", "/v1/billing/limits", token=acme.user_token)).json
+    limits = (await stage.request("GET", f"/v1/apps/{acme.app_id}/limits", token=acme.user_token)).json
+    for name, shown in (
+        ("PaymentDetails", details),
+        ("Subscription", details["subscription"]),
+        ("AppLimits", limits),
+        ("KeyLimits", limits["keys"][0]),
+    ):
+        assert list(schemas[name]["properties"]) == list(shown)
+    held = schemas["PaymentDetails"]["properties"]["subscription"]["anyOf"]
+    assert held == [{"$ref": "#/components/schemas/Subscription"}, {"type": "null"}]
+    assert schemas["AppLimits"]["properties"]["keys"]["items"] == {"$ref": "#/components/schemas/KeyLimits"}
+    asked = schemas["SpendingLimitsPut"]["properties"]["spending_limit_hard"]["anyOf"]
+    assert [kind["type"] for kind in asked] == ["number", "null"]
 
 
 async def test_the_page_needs_no_other_host(stage: Stage) -> None:

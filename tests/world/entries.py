@@ -78,6 +78,7 @@ def start_of(ended: Entry) -> Start:
         streamed=ended.streamed,
         end_user=ended.end_user,
         labels=ended.labels,
+        funding=ended.funding,
         started_us=ended.started_us,
     )
 

@@ -1,7 +1,8 @@
-"""`tollway serve`: one process, from its settings to its last folded row.
+"""`tollway serve`: one process, or a parent and its workers, from the settings to the last folded row.
 
 Owns the listening socket, signals and what is printed at the start; does not own what runs
-(`world.py`) or what is answered (`web/`).
+(`world.py`), what is answered (`web/`) or the keeping of workers (`workers.py`). A parent makes
+what is made once and answers nothing; each worker is a whole world of its own.
 """
 
 import argparse
@@ -13,7 +14,7 @@ import secrets
 import signal
 import socket
 import sys
-from collections.abc import AsyncIterator, Callable, Generator
+from collections.abc import AsyncIterator, Callable, Coroutine, Generator
 from contextlib import AsyncExitStack, asynccontextmanager
 
 import uvicorn
@@ -21,6 +22,7 @@ import uvloop
 
 from tollway.cli.configuration import Commands, settings_of
 from tollway.cli.first_start import FirstStart, first_start, greeting
+from tollway.cli.workers import FLAG, Workers, command, read_briefing, when_parent_ends
 from tollway.demo.offer import with_demo
 from tollway.demo.vendor import DemoVendor
 from tollway.domain.errors import StoreUnavailable
@@ -35,6 +37,8 @@ _KEEP_ALIVE_S = 75
 
 _BACKLOG = 2_048
 
+_log = logging.getLogger(__name__)
+
 
 def add(commands: Commands) -> None:
     """Add `tollway serve`, with a flag for each scalar setting."""
@@ -42,34 +46,59 @@ def add(commands: Commands) -> None:
     for name, description in scalars().items():
         flag = f"--{name.replace('_', '-')}"
         parser.add_argument(flag, dest=name, metavar="VALUE", help=description.replace("%", "%%"))
+    parser.add_argument(FLAG, action="store_true", help=argparse.SUPPRESS)
     parser.set_defaults(run=_run)
 
 
 def _run(asked: argparse.Namespace) -> int:
+    if asked.as_worker:
+        return run_worker(sys.stdin.fileno())
     flags = {name: value for name in scalars() if (value := getattr(asked, name)) is not None}
     return run_server(settings_of(flags))
 
 
 def run_server(settings: Settings) -> int:
     """Serve until SIGINT or SIGTERM; the exit code."""
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
-    for noisy in ("uvicorn.error", "alembic"):
-        logging.getLogger(noisy).setLevel(logging.WARNING)
+    _log_to_stderr("")
     try:
         listener = listen(settings.host, settings.port)
     except OSError as error:
         print(f"tollway: cannot listen on {settings.host}:{settings.port}: {error}", file=sys.stderr)
         return 1
-    code = 0
+    return _run_to_its_end(_lead if settings.workers > 1 else _serve, settings, listener)
+
+
+def run_worker(descriptor: int) -> int:
+    """Serve as the parent says through this descriptor, and until it ends; the exit code."""
+    briefing = read_briefing(descriptor)
+    _log_to_stderr(f"[worker {briefing.number}] ")
+
+    async def work(settings: Settings, listener: socket.socket) -> int:
+        return await _work(settings, listener, descriptor)
+
+    return _run_to_its_end(work, briefing.settings, socket.socket(fileno=briefing.listener))
+
+
+def _log_to_stderr(who: str) -> None:
+    logging.basicConfig(level=logging.INFO, format=f"%(asctime)s %(levelname)s {who}%(name)s: %(message)s")
+    for noisy in ("uvicorn.error", "alembic"):
+        logging.getLogger(noisy).setLevel(logging.WARNING)
+
+
+def _run_to_its_end(
+    serve: Callable[[Settings, socket.socket], Coroutine[None, None, int]],
+    settings: Settings,
+    listener: socket.socket,
+) -> int:
+    code = 1
     try:
-        uvloop.run(_serve(settings, listener))
+        code = uvloop.run(serve(settings, listener))
     except StoreUnavailable as error:
         print(f"tollway: database_url: {error}", file=sys.stderr)
-        code = 1
     finally:
         listener.close()
     if has_running_threads():
-        logging.getLogger(__name__).error("the database answers no more: leaving without it")
+        _log.error("the database answers no more: leaving without it")
         logging.shutdown()
         os._exit(1)  # Python itself would wait for the threads for ever
     return code
@@ -115,17 +144,50 @@ async def serving(world: World, listener: socket.socket, started: Callable[[], N
             server.should_exit = True
 
 
-async def _serve(settings: Settings, listener: socket.socket) -> None:
+async def _serve(settings: Settings, listener: socket.socket) -> int:
+    """The only process."""
     stop = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(number, stop.set)
+    _on_signals(stop.set)
     async with AsyncExitStack() as stack:
         offered = await stack.enter_async_context(demo_offered(settings))
         world = await stack.enter_async_context(open_world(offered))
         begun = await first_start(world)
         await stack.enter_async_context(serving(world, listener, lambda: _greet(settings, listener, begun)))
         await stop.wait()
+    return 0
+
+
+async def _lead(settings: Settings, listener: socket.socket) -> int:
+    """The parent: what is done once, then the keeping of workers."""
+    async with demo_offered(settings) as offered:
+        workers = Workers(offered, listener, command())
+        _on_signals(workers.end)
+        # What cannot work is told here, once, before any worker starts.
+        async with open_world(offered, runs_tasks=False) as world:
+            begun = await first_start(world)
+        listener.listen(_BACKLOG)  # callers wait from now on, until a worker takes them
+        _greet(settings, listener, begun)
+        return await workers.run()
+
+
+async def _work(settings: Settings, listener: socket.socket, descriptor: int) -> int:
+    """One worker, whose parent is at the other end of the descriptor."""
+    stop = asyncio.Event()
+    _on_signals(stop.set)
+    when_parent_ends(descriptor, stop)
+
+    def started() -> None:
+        _log.info("process %d accepts connections", os.getpid())
+
+    async with open_world(settings) as world, serving(world, listener, started):
+        await stop.wait()
+    return 0
+
+
+def _on_signals(stop: Callable[[], None]) -> None:
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, stop)
 
 
 @asynccontextmanager

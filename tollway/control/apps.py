@@ -4,16 +4,20 @@ from dataclasses import dataclass
 
 from sqlalchemy import Connection
 
-from tollway.control.access import permitted_org, require_active
+from tollway.control.access import current_org, permitted_org, require_active
 from tollway.domain.caller import Person
-from tollway.domain.errors import Fault, Invalid, NotFound, TollwayError
-from tollway.domain.ids import AppId, OrgId
+from tollway.domain.errors import Fault, Invalid, NotFound, PlanExhausted, TollwayError
+from tollway.domain.ids import AppId, KeyId, OrgId
 from tollway.domain.org import Permission
+from tollway.domain.plan import NO_PLAN, UNLIMITED, Plans
 from tollway.domain.slug import slug_of
+from tollway.domain.subscription import NO_PLANS
 from tollway.domain.token import Bearer, ending, mint
 from tollway.providers.catalog import Catalog
-from tollway.store import apps
+from tollway.store import app_limits, apps
+from tollway.store.app_limits import AppLimits, KeyLimits, LimitsChange
 from tollway.store.changes import announce
+from tollway.store.orgs import count_apps, lock_tier
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,11 +49,13 @@ def create_app(
     description: str | None,
     logo: str | None,
     benchmark_model: str | None,
+    plans: Plans = NO_PLANS,
     now_us: int,
 ) -> NewApp:
-    """Make an app with a first key, in the person's current organisation."""
+    """Make an app with a first key, in the person's current organisation. Forbidden; PlanExhausted."""
     org = permitted_org(person, Permission.EDITOR_APP)
     require_active(db, org)
+    _require_room(db, org, plans)
     app = apps.create_app(
         db,
         org,
@@ -73,5 +79,55 @@ def revoke_app(db: Connection, person: Person, app: AppId, now_us: int) -> None:
     org = permitted_org(person, Permission.EDITOR_APP)
     require_active(db, org)
     if not apps.revoke_app(db, org, app, now_us):
-        raise NotFound(f"there is no active app {app} in your current organisation", code="app_not_found")
+        raise _no_app(app)
     announce(db, org, now_us)
+
+
+def show_limits(db: Connection, person: Person, app: AppId) -> AppLimits:
+    """The limits of an app of the current organisation, and of its keys. NotFound."""
+    return _limits(db, current_org(person), app)
+
+
+def put_limits(db: Connection, person: Person, app: AppId, change: LimitsChange, now_us: int) -> AppLimits:
+    """Set limits of an app of the current organisation, in every process. Forbidden; NotFound."""
+    org = permitted_org(person, Permission.EDITOR_APP)
+    require_active(db, org)
+    if not app_limits.change_app_limits(db, org, app, change, now_us):
+        raise _no_app(app)
+    announce(db, org, now_us)
+    return _limits(db, org, app)
+
+
+def put_key_limits(
+    db: Connection, person: Person, app: AppId, key: KeyId, change: LimitsChange, now_us: int
+) -> KeyLimits:
+    """The same of one of the app's keys."""
+    org = permitted_org(person, Permission.EDITOR_APP)
+    require_active(db, org)
+    _limits(db, org, app)
+    if not app_limits.change_key_limits(db, org, app, key, change):
+        raise NotFound(f"the app {app} has no valid key {key}", code="key_not_found")
+    announce(db, org, now_us)
+    return next(shown for shown in _limits(db, org, app).keys if shown.id == key)
+
+
+def _limits(db: Connection, org: OrgId, app: AppId) -> AppLimits:
+    found = app_limits.app_limits(db, org, app)
+    if found is None:
+        raise _no_app(app)
+    return found
+
+
+def _no_app(app: AppId) -> NotFound:
+    return NotFound(f"there is no active app {app} in your current organisation", code="app_not_found")
+
+
+def _require_room(db: Connection, org: OrgId, plans: Plans) -> None:
+    """PlanExhausted if the organisation's plan has no app left; nobody else can take it until the end."""
+    tier = lock_tier(db, org)
+    allowed = plans.get(tier or "", NO_PLAN).max_apps
+    if allowed != UNLIMITED and count_apps(db, org) >= allowed:
+        raise PlanExhausted(
+            f"the organisation's plan, {tier}, allows {allowed} active apps; revoke one, "
+            "or have an admin of the organisation change its subscription"
+        )

@@ -21,6 +21,7 @@ from tollway.domain.moment import iso
 from tollway.domain.money import Nano
 from tollway.domain.price import Cost, Price, cost_of
 from tollway.domain.series import increments
+from tollway.domain.standing import TRIAL_FUNDING
 from tollway.domain.usage import completion_tokens, prompt_tokens
 from tollway.store.audit import AuditedRow, SeriesKey, Totals, next_org, read_page, read_totals
 from tollway.store.database import Database
@@ -83,6 +84,8 @@ class Check:
         self._last_seq = 0
         self._by_cycle: defaultdict[int, Counter[str]] = defaultdict(Counter)
         self._by_series: Counter[SeriesKey] = Counter()
+        self._by_spender: Counter[tuple[str, int]] = Counter()
+        self._trial = 0
 
     def turn_page(self, db: Connection) -> None:
         """Check the next rows; after the last ones, the totals."""
@@ -162,13 +165,24 @@ class Check:
             settled = [earlier for earlier in row.earlier if earlier.is_unsettled]
             self._compare(where, "unsettled rows that it corrects", 1, len(settled))
             for earlier in settled[:1]:
-                held = {"num_unsettled": -1, "held_nano": -earlier.held_nano}
+                held = {
+                    "num_unsettled": -1,
+                    "held_nano": -earlier.held_nano,
+                    "held_tokens": -earlier.held_tokens,
+                }
                 self._by_cycle[self._cycle_start_us(earlier.ended_us)].update(held)
+                self._spend(entry, earlier.ended_us, -earlier.held_nano)
 
     def _add(self, entry: Entry) -> None:
         self._by_cycle[self._cycle_start_us(entry.ended_us)].update(amounts(entry))
+        self._spend(entry, entry.ended_us, entry.charged)
         for series, amount in increments(entry):
             self._by_series[series] += amount
+
+    def _spend(self, entry: Entry, ended_us: int, amount: int) -> None:
+        for spender in (entry.app_id, entry.key_id):
+            self._by_spender[spender, self._cycle_start_us(ended_us)] += amount
+        self._trial += amount * (entry.funding == TRIAL_FUNDING)
 
     def _cycle_start_us(self, at_us: int) -> int:
         return cycle_among(self._totals.cycles, at_us).start_us
@@ -186,6 +200,11 @@ class Check:
             expected, found = self._by_cycle[start_us], totals.by_cycle.get(start_us, {})
             for name in sorted({*expected, *found}):
                 self._compare(where, name, expected[name], found.get(name, 0))
+        for spender, start_us in sorted({*self._by_spender, *totals.by_spender}):
+            where = f"{_cycle_named(start_us)} of app or key {spender}"
+            found_nano = totals.by_spender.get((spender, start_us), 0)
+            self._compare(where, "cost_nano", self._by_spender[spender, start_us], found_nano)
+        self._compare("org_totals", "trial_nano", self._trial, totals.trial_nano)
         for series in sorted({*self._by_series, *totals.by_series}):
             app, model, provider, metric, label = series
             where = f"series {app}, {model}, {provider}"

@@ -4,8 +4,10 @@ from dataclasses import dataclass
 
 from tollway.domain.body import DEFAULT_PRIVACY_LEVEL, PrivacyLevel
 from tollway.domain.ids import AppId, KeyId, OrgId, UserId
+from tollway.domain.limit import Cap
 from tollway.domain.org import Permission
 from tollway.domain.rate_card import RateCard
+from tollway.domain.standing import UNLIMITED_STANDING, Standing
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,6 +27,9 @@ class Caller:
     privacy_level: PrivacyLevel = DEFAULT_PRIVACY_LEVEL
     rate_cards: tuple[RateCard, ...] = ()
     """The organisation's, ascending in time: the one in force, the ones just before, all to come."""
+    standing: Standing = UNLIMITED_STANDING
+    caps: tuple[Cap, ...] = ()
+    """The limits that its calls take from, in the order in which they refuse."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -56,6 +56,7 @@ def amounts(entry: Entry) -> dict[str, int]:
         "savings_completion_nano": entry.completion_savings,
         "num_unsettled": int(not entry.is_known),
         "held_nano": entry.held or 0,
+        "held_tokens": entry.held_tokens or 0,
     }
 
 

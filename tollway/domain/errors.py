@@ -9,11 +9,19 @@
     ├── NotFound                404
     │   └── ModelNotFound       404
     ├── NotPriced               402  a model without a price is refused, never free
+    ├── Limited                 402  nothing is left of a limit, or there is no subscription
+    │   ├── RateLimited         429  of this minute's, or of calls at once: try again shortly
+    │   ├── PlanExhausted       402
+    │   ├── TrialExhausted      402
+    │   ├── SpendingLimitReached 402
+    │   ├── SubscriptionRequired 402
+    │   └── SubscriptionPaused  402
     ├── Conflict                409
     ├── JournalUnreadable       500  a journal's file that is none, or is of a newer version
     ├── StoreRefused            500  a value that the database cannot hold
     ├── Unavailable             503  try again later
     │   ├── StoreUnavailable    503  the database
+    │   ├── LimitsUnavailable   503  nothing in hand, and no database to ask for more
     │   └── MeteringUnavailable 503  no room to record the call
     └── VendorError             502  the vendor answered wrongly, or refused our credentials
         ├── VendorUnreachable   502
@@ -39,6 +47,7 @@ class TollwayError(Exception):
     def __init__(self, message: str, *, code: str | None = None, param: str | None = None) -> None:
         super().__init__(message)
         self.param = param
+        self.headers: tuple[tuple[bytes, bytes], ...] = ()
         if code:
             self.code = code
 
@@ -122,6 +131,53 @@ class NotPriced(TollwayError):
     code = "model_not_priced"
 
 
+class Limited(TollwayError):
+    """A limit refuses the call. 402 by default, since OpenAI's client repeats 429s."""
+
+    status = 402
+    type = "insufficient_quota"
+    code = "limited"
+
+
+class RateLimited(Limited):
+    """Of requests or tokens per minute, or of calls at once."""
+
+    status = 429
+    type = "rate_limit_error"
+    retryable = True
+    code = "rate_limit_exceeded"
+
+
+class PlanExhausted(Limited):
+    """The plan's tokens of this cycle are used up."""
+
+    code = "plan_exhausted"
+
+
+class TrialExhausted(Limited):
+    """The free balance is used up."""
+
+    code = "trial_exhausted"
+
+
+class SpendingLimitReached(Limited):
+    """What the call may cost does not fit into a spending limit any more."""
+
+    code = "spending_limit_reached"
+
+
+class SubscriptionRequired(Limited):
+    """There is no subscription, or the trial is over."""
+
+    code = "subscription_required"
+
+
+class SubscriptionPaused(Limited):
+    """An invoice is not paid."""
+
+    code = "subscription_paused"
+
+
 class Conflict(TollwayError):
     """The name is taken, or the state has moved on."""
 
@@ -164,6 +220,12 @@ class StoreUnavailable(Unavailable):
     def told(self) -> str:
         """Not where the database is."""
         return "the database is not available; try again shortly"
+
+
+class LimitsUnavailable(Unavailable):
+    """What this process may let through is used up, and the database cannot be asked for more."""
+
+    code = "limits_unavailable"
 
 
 class MeteringUnavailable(Unavailable):

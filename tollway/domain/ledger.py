@@ -13,7 +13,8 @@ from tollway.domain.body import BodyPiece
 from tollway.domain.ids import AppId, JournalId, KeyId, OrgId, RequestId
 from tollway.domain.money import Nano
 from tollway.domain.price import Cost, Price
-from tollway.domain.usage import Unit
+from tollway.domain.refusal import Refused
+from tollway.domain.usage import Unit, total_tokens
 
 
 class EntryKind(StrEnum):
@@ -54,6 +55,11 @@ class Start(msgspec.Struct, frozen=True, kw_only=True):
     labels: dict[str, str] = {}
     held: Nano = Nano(0)
     """The most that it may cost, in nano-dollars; held against the limit if its end is never known."""
+    held_tokens: int = 0
+    """The most that it may consume, likewise."""
+    leased: int = 0
+    """The leases that this was taken from (`limit.Leased`)."""
+    funding: str | None = None
     started_us: int
 
     @property
@@ -104,6 +110,12 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True):
     """Microseconds from the start to the first token of a stream."""
     held: Nano | None = None
     """Of an unsettled attempt: the most that it may cost."""
+    held_tokens: int | None = None
+    """Likewise: the most that it may consume."""
+    leased: int = 0
+    """The leases that it is taken from (`limit.Leased`); not kept in the row."""
+    overrun: bool = False
+    """Whether it cost more than was reserved: the vendor exceeded the cap that it was sent."""
 
     @property
     def key(self) -> tuple[RequestId, int]:
@@ -119,6 +131,16 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True):
     def is_known(self) -> bool:
         """Whether what it cost is known."""
         return self.outcome is not Outcome.UNSETTLED
+
+    @property
+    def charged(self) -> int:
+        """What it takes from limits in dollars: its cost, or what is held while that is not known."""
+        return self.cost.total if self.is_known else self.held or 0
+
+    @property
+    def consumed(self) -> int:
+        """What it takes from limits in tokens: likewise."""
+        return total_tokens(self.units) if self.is_known else self.held_tokens or 0
 
     @property
     def benchmark_cost(self) -> Cost:
@@ -164,6 +186,8 @@ class Batch(msgspec.Struct, frozen=True, kw_only=True):
     prices: Sequence[Price] = ()
     """What entries of this batch, or of later ones, were priced at."""
     bodies: Sequence[BodyPiece] = ()
+    refusals: Sequence[tuple[int, Refused]] = ()
+    """Counts of refused calls, each with its offset: they become no row, and are added once."""
 
 
 def unsettled(start: Start, now_us: int) -> Entry:
@@ -188,6 +212,9 @@ def unsettled(start: Start, now_us: int) -> Entry:
         started_us=start.started_us,
         ended_us=max(now_us, start.started_us),
         held=start.held,
+        held_tokens=start.held_tokens,
+        leased=start.leased,
+        funding=start.funding,
     )
 
 

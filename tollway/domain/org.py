@@ -31,6 +31,22 @@ class Permission(StrEnum):
 
 
 EVERY_PERMISSION = frozenset(Permission)
+
+
+class AlertKind(StrEnum):
+    """What an organisation is told of, once in each cycle; in the record's order."""
+
+    SOFT_LIMIT = "soft_limit"
+    HARD_LIMIT = "hard_limit"
+    PAYMENT_FAILED = "payment_failed"
+    USAGE_RESET = "usage_reset"
+    USAGE_50 = "usage_50"
+    """percent of the plan's tokens, or of the hard limit where the plan has no cap"""
+    USAGE_80 = "usage_80"
+    USAGE_90 = "usage_90"
+    USAGE_100 = "usage_100"
+
+
 DEFAULT_RATE_LIMIT_PER_MINUTE = 200
 
 

@@ -13,7 +13,7 @@ from fractions import Fraction
 from functools import lru_cache
 from hashlib import sha256
 from math import lcm
-from typing import Any
+from typing import Any, NamedTuple
 
 from tollway.domain.money import NANO_PER_USD, Nano, split
 from tollway.domain.usage import (
@@ -26,6 +26,9 @@ from tollway.domain.usage import (
 )
 
 _REMEMBERED_PRICES = 4096
+
+UNBOUNDED_TOKENS = 2**62
+"""How many tokens fit where they cost nothing."""
 
 Steps = tuple[tuple[int, Fraction], ...]
 """Dollars per unit by prompt size: (over this many prompt tokens, rate), ascending, first at -1.
@@ -159,25 +162,59 @@ def cost_of(usage: Usage, price: Price) -> Cost:
     )
 
 
-def worst_case(price: Price, prompt_tokens: int, completion_tokens: int) -> Nano:
-    """The most nano-dollars that so many tokens can cost, whatever units they turn out to be; rounded up.
+class WorstCase(NamedTuple):
+    """The most nano-dollars that a call can cost, linear in its completion tokens."""
 
-    The fee for the call is in it. Searches, and audio by the second, are not: no number of tokens
-    bounds them.
+    base: int
+    per_token: int
+    denominator: int
+
+    def of(self, completion_tokens: int) -> Nano:
+        """The most with so many completion tokens; rounded up."""
+        return Nano(-(-(self.base + self.per_token * completion_tokens) // self.denominator))
+
+    def tokens_within(self, nano: int) -> int:
+        """The most completion tokens that surely cost no more; -1 if the call without any may cost more."""
+        left = nano * self.denominator - self.base
+        if left < 0:
+            return -1
+        return left // self.per_token if self.per_token else UNBOUNDED_TOKENS
+
+
+def worst_case(
+    price: Price, prompt_tokens: int, *, other_tokens: int = 0, searches: int = 0, audio_seconds: int = 0
+) -> WorstCase:
+    """The worst case of a call, whatever units its tokens turn out to be.
+
+    `other_tokens` may turn out on either side, and lie outside of the completion that is asked for.
+    The fee for the call is in it.
     """
-    prompt, completion, fee = _dearest(price)
-    most = prompt * prompt_tokens + completion * completion_tokens + fee
-    return Nano(-(-most // price.denominator))
+    prompt, completion, fee, search, second = _dearest(price)
+    return WorstCase(
+        base=prompt * prompt_tokens
+        + max(prompt, completion) * other_tokens
+        + search * searches
+        + second * audio_seconds
+        + fee,
+        per_token=completion,
+        denominator=price.denominator,
+    )
 
 
 @lru_cache(_REMEMBERED_PRICES)
-def _dearest(price: Price) -> tuple[int, int, int]:
-    """The highest rate of a prompt's token, of a completion's, and of the call, at any step."""
+def _dearest(price: Price) -> tuple[int, int, int, int, int]:
+    """The highest rate, at any step, of a token in, a token out, the call, a search, a second of audio."""
 
     def highest(units: frozenset[Unit]) -> int:
         return max((rate for unit in units for _, rate in price.rates.get(unit, ())), default=0)
 
-    return highest(PROMPT_TOKENS), highest(COMPLETION_TOKENS), highest(frozenset({Unit.REQUEST}))
+    return (
+        highest(PROMPT_TOKENS),
+        highest(COMPLETION_TOKENS),
+        highest(frozenset({Unit.REQUEST})),
+        highest(frozenset({Unit.WEB_SEARCH})),
+        highest(frozenset({Unit.INPUT_AUDIO_SECONDS})),
+    )
 
 
 def _rate_at(size: int, steps: tuple[tuple[int, int], ...]) -> int:

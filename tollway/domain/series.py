@@ -1,8 +1,8 @@
-"""All-time totals that only rise: what an entry adds to which series.
+"""All-time totals that only rise: what an entry, or a count of refused calls, adds to which series.
 
-Owns the mapping from an entry to its increments, in whole units (requests, tokens,
-nano-dollars, microseconds); does not own names and labels on the wire (`push/samples.py`).
-A series is fixed when its entry is folded: it carries the app's slug, not its id.
+Owns the mapping to increments, in whole units (requests, tokens, nano-dollars, microseconds);
+does not own names and labels on the wire (`push/samples.py`). A series is fixed when it is
+folded: it carries the app's slug, not its id.
 """
 
 from bisect import bisect_left
@@ -11,6 +11,7 @@ from enum import StrEnum
 from typing import NamedTuple
 
 from tollway.domain.ledger import Entry
+from tollway.domain.refusal import Refused
 from tollway.domain.usage import COMPLETION_TOKENS, KIND_OF, PROMPT_TOKENS
 
 DURATION_BUCKETS_S = (0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 20.0, 30.0, 60.0, 120.0)
@@ -37,10 +38,16 @@ class Metric(StrEnum):
     """by `le`; each request in one bucket only, summed up when sent"""
     DURATION_SUM = "duration_sum"
     """microseconds"""
+    REFUSED = "refused"
+    """refused calls by error code, of any model and vendor"""
+
+
+WITHOUT_ROWS = frozenset({Metric.REFUSED})
+"""What no ledger row adds to: rows do not explain these totals."""
 
 
 class Series(NamedTuple):
-    """One total of one organisation."""
+    """One total of one organisation; model and provider are empty where it has none."""
 
     app: str
     model: str
@@ -66,3 +73,8 @@ def increments(entry: Entry) -> Iterator[tuple[Series, int]]:
         yield Series(*where, Metric.COST, KIND_OF[unit]), nano
     for unit, nano in entry.benchmark_cost.by_unit.items():
         yield Series(*where, Metric.BENCHMARK_COST, KIND_OF[unit]), nano
+
+
+def refusal_increment(refused: Refused) -> tuple[Series, int]:
+    """What a count of refused calls adds."""
+    return Series(refused.app, "", "", Metric.REFUSED, refused.code), refused.count

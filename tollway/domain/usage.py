@@ -86,6 +86,11 @@ def prompt_tokens(usage: Usage) -> int:
     return sum(count for unit, count in usage.items() if unit in PROMPT_TOKENS)
 
 
+def total_tokens(usage: Usage) -> int:
+    """Both."""
+    return prompt_tokens(usage) + completion_tokens(usage)
+
+
 def completion_tokens(usage: Usage) -> int:
     """Tokens that came out, reasoning included."""
     return sum(count for unit, count in usage.items() if unit in COMPLETION_TOKENS)

@@ -46,3 +46,7 @@ class Reply:
     status: int
     headers: Sequence[Header]
     body: bytes | Stream
+
+    def with_headers(self, more: Sequence[Header]) -> "Reply":
+        """The same, with more headers."""
+        return Reply(status=self.status, headers=(*self.headers, *more), body=self.body)

@@ -10,8 +10,10 @@ from dataclasses import dataclass
 from tollway.gateway.call import Call, Reply
 from tollway.gateway.live import Live
 from tollway.gateway.metered import Meter, Tally
+from tollway.gateway.need import need_of
 from tollway.gateway.relay import relay
 from tollway.gateway.wire import read_chat
+from tollway.limits.limits import Limits
 from tollway.providers import openai
 from tollway.providers.catalog import Catalog
 from tollway.providers.connection import VendorConnection
@@ -23,6 +25,7 @@ class Gateway:
 
     live: Live
     catalog: Catalog
+    limits: Limits
     meter: Meter
     vendors: Mapping[str, VendorConnection]
 
@@ -32,12 +35,18 @@ async def chat(call: Call, gateway: Gateway) -> Reply:
     caller = await gateway.live.identify(call.token)  # 401, 403
     asked = read_chat(await call.read_body())  # 400, 413
     route = gateway.catalog.resolve(asked.model)  # 404, 402
-    with Tally(gateway.meter, call, caller, route, asked) as tally:  # 400, 402, 503
+    need = need_of(asked, route, caller, call.received_us)  # 402
+    with (
+        await gateway.limits.reserve(caller, need) as reservation,  # 402, 429, 503
+        Tally(gateway.meter, call, caller, route, asked, reservation) as tally,  # 400, 503
+    ):
         await tally.begun()  # 503
-        body = openai.request_body(asked.fields, route.upstream, stream=asked.stream)
+        body = openai.request_body(
+            asked.fields, route.upstream, stream=asked.stream, cap=reservation.cap, cap_field=route.cap_field
+        )
         answer = await gateway.vendors[route.provider].post(
             openai.CHAT_PATH, body, call.request_id
         )  # 502, 504
         reply = await relay(answer, tally, wants_usage=asked.wants_usage)
         await tally.recorded()
-        return reply
+        return reply.with_headers(reservation.headers)

@@ -69,5 +69,8 @@ def permitted(caller: Caller) -> Caller:
     if not caller.app_is_active:
         raise Forbidden("the app of this key was revoked", code="app_revoked")
     if not caller.org_is_active:
-        raise Forbidden("the organisation of this key is not active", code="organisation_inactive")
+        raise Forbidden(
+            "the organisation of this key is not active; the gateway's operator can change that",
+            code="organisation_inactive",
+        )
     return caller

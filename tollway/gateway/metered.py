@@ -18,14 +18,13 @@ from tollway.domain.clock import Clock
 from tollway.domain.errors import MeteringUnavailable, ModelNotFound, NotPriced, TollwayError
 from tollway.domain.labels import parse_labels
 from tollway.domain.ledger import NOTHING, Entry, Outcome, Start
-from tollway.domain.money import Nano
-from tollway.domain.price import Cost, Price, cost_of, worst_case
+from tollway.domain.price import Cost, Price, cost_of
 from tollway.domain.rate_card import rated
 from tollway.domain.usage import Unit, Usage
 from tollway.gateway.call import Call
-from tollway.gateway.ceiling import ceiling
 from tollway.gateway.kept import KeptBody
 from tollway.gateway.wire import Chat
+from tollway.limits.reservation import Reservation
 from tollway.metering.estimate import estimate
 from tollway.metering.journal import Journal
 from tollway.providers.catalog import Catalog, Route
@@ -57,12 +56,21 @@ class _Amounts(NamedTuple):
 class Tally:
     """One attempt, from its start to its one end.
 
-    BadRequest for labels that cannot be kept, NotPriced for a price that holds only later,
-    MeteringUnavailable if the call cannot be recorded.
+    BadRequest for labels that cannot be kept, MeteringUnavailable if the call cannot be recorded.
+    From then on what was reserved is settled here.
     """
 
-    def __init__(self, meter: Meter, call: Call, caller: Caller, route: Route, asked: Chat) -> None:
+    def __init__(
+        self,
+        meter: Meter,
+        call: Call,
+        caller: Caller,
+        route: Route,
+        asked: Chat,
+        reservation: Reservation,
+    ) -> None:
         self._meter = meter
+        self._reservation = reservation
         self._caller = caller
         self._route = route
         self._prompt_bytes = asked.prompt_bytes
@@ -84,7 +92,10 @@ class Tally:
             streamed=asked.stream,
             end_user=asked.end_user,
             labels=parse_labels(call.labels),
-            held=self._worst_case(asked),
+            held=reservation.held,
+            held_tokens=reservation.held_tokens,
+            leased=reservation.leased,
+            funding=reservation.funding,
             started_us=call.received_us,
         )
         self.is_open = True
@@ -160,7 +171,7 @@ class Tally:
         elif usage is None and outcome is Outcome.FAILED:
             usage = {}
         elif usage is None:
-            usage = estimate(self._prompt_bytes, self._text_bytes)
+            usage = estimate(self._prompt_bytes, self._text_bytes, self._reservation.completion_tokens)
             outcome = Outcome.ESTIMATED
         if self._is_searched and usage:
             usage = {Unit.WEB_SEARCH: 1, **usage}
@@ -182,6 +193,7 @@ class Tally:
             streamed=start.streamed,
             end_user=start.end_user,
             labels=start.labels,
+            funding=start.funding,
             units=dict(usage),
             cost=amounts.cost,
             vendor_cost=amounts.vendor_cost,
@@ -191,10 +203,13 @@ class Tally:
             started_us=start.started_us,
             ended_us=self._meter.clock.now_us(),
             first_token_us=self._first_token_us,
+            leased=start.leased,
+            overrun=amounts.cost.total > start.held,
         )
         if self._response is not None:
             self._response.flush()
         self._meter.journal.end(entry, amounts.prices)
+        self._reservation.settle(entry.charged, entry.consumed)
         return entry
 
     def _kept(self, part: Part) -> KeptBody:
@@ -217,11 +232,6 @@ class Tally:
 
     def _rated(self, price: Price, route: Route) -> tuple[Price, str | None]:
         return rated(price, route.model, self._caller.rate_cards, self._started_us)
-
-    def _worst_case(self, asked: Chat) -> Nano:
-        """The most that the call can cost the organisation, whichever service tier it gets."""
-        price, _ = self._rated(self._route.prices.dearest_at(self._started_us), self._route)
-        return worst_case(price, *ceiling(asked.fields, self._route.context_window))
 
     def _find_benchmark(self) -> Route | None:
         """What savings are measured against; None if there is nothing, or it has no price any more."""

@@ -77,7 +77,7 @@ def error_body(error: TollwayError) -> bytes:
 
 def error_reply(error: TollwayError) -> Reply:
     """The answer to a call that failed before anything was sent."""
-    return Reply(status=error.status, headers=(JSON_TYPE,), body=error_body(error))
+    return Reply(status=error.status, headers=(JSON_TYPE, *error.headers), body=error_body(error))
 
 
 def error_event(error: TollwayError) -> bytes:

@@ -9,11 +9,11 @@ from tollway.domain.usage import Unit, Usage
 BYTES_PER_TOKEN = 4
 
 
-def estimate(prompt_bytes: int, completion_bytes: int) -> Usage:
-    """Units for a prompt and a completion of so many bytes."""
+def estimate(prompt_bytes: int, completion_bytes: int, most_tokens: int) -> Usage:
+    """Units for a prompt and a completion of so many bytes; no more of the completion than may be."""
     units = {
         Unit.INPUT: -(-prompt_bytes // BYTES_PER_TOKEN),
-        Unit.OUTPUT: -(-completion_bytes // BYTES_PER_TOKEN),
+        Unit.OUTPUT: min(-(-completion_bytes // BYTES_PER_TOKEN), most_tokens),
         Unit.REQUEST: 1,
     }
     return {unit: count for unit, count in units.items() if count}

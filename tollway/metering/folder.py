@@ -8,6 +8,7 @@ of processes that died (`recovery.py`).
 
 import asyncio
 import logging
+from operator import itemgetter
 
 import msgspec
 
@@ -32,35 +33,43 @@ _log = logging.getLogger(__name__)
 async def fold_batch(database: Database, batch: Batch, clock: Clock) -> int:
     """Fold a batch; returns the offset that its journal is folded to.
 
-    An entry that no database can hold is set aside alone: it must not stop all others.
+    A record that no database can hold is set aside alone: it must not stop all others.
     """
     try:
         return await database.write(fold, batch, clock.now_us())
     except StoreRefused:
-        if len(batch.entries) <= 1:
+        if batch.bodies:  # they may be left out, and no record may be for their sake
+            return await fold_batch(database, msgspec.structs.replace(batch, bodies=()), clock)
+        singles = _singly(batch)
+        if not singles:
+            return await database.write(fold, msgspec.structs.replace(batch, prices=()), clock.now_us())
+        if len(singles) == 1:
             for _, entry in batch.entries:
                 _log.exception("a metered call could not be stored; its entry: %r", entry)
-            return await database.write(fold, _emptied(batch, batch.first), clock.now_us())
+            for _, refused in batch.refusals:
+                _log.exception("refused calls could not be counted: %r", refused)
+            return await fold_batch(database, _without_records(batch, batch.first), clock)
     first = batch.first
-    for offset, entry in batch.entries:
-        one = Batch(
-            journal=batch.journal,
-            first=first,
-            upto=offset + 1,
-            entries=[(offset, entry)],
-            prices=batch.prices,
-            bodies=batch.bodies,
-        )
+    for offset, single in singles:
+        one = msgspec.structs.replace(single, first=first, upto=offset + 1)
         folded_to = await fold_batch(database, one, clock)
         if folded_to < first:  # the database was restored
             return folded_to
         first = folded_to
-    return await database.write(fold, _emptied(batch, first), clock.now_us())
+    return await fold_batch(database, _without_records(batch, first), clock)
 
 
-def _emptied(batch: Batch, first: int) -> Batch:
-    """What moves the journal's position to the batch's end, from `first` on, and stores nothing."""
-    return msgspec.structs.replace(batch, first=first, entries=(), prices=(), bodies=())
+def _singly(batch: Batch) -> list[tuple[int, Batch]]:
+    """Each record alone, in order, with its offset and with the prices of all."""
+    alone = _without_records(batch, batch.first)
+    singles = [(at, msgspec.structs.replace(alone, entries=[(at, entry)])) for at, entry in batch.entries]
+    singles += [(at, msgspec.structs.replace(alone, refusals=[(at, each)])) for at, each in batch.refusals]
+    return sorted(singles, key=itemgetter(0))
+
+
+def _without_records(batch: Batch, first: int) -> Batch:
+    """What moves the journal's position to the batch's end, from `first` on, and becomes no row."""
+    return msgspec.structs.replace(batch, first=first, entries=(), refusals=())
 
 
 class Folder:
@@ -133,16 +142,17 @@ class Folder:
             self._reader = reader
             return piece is not None
 
-    async def catch_up(self) -> None:
-        """If the database was restored to an earlier state, fold again what it lacks."""
+    async def catch_up(self) -> bool:
+        """If the database was restored to an earlier state, fold again what it lacks; whether it was."""
         async with self._one_at_a_time:
             folded_to = await self._database.write(position_of, self._journal.id, self._clock.now_us())
             if folded_to >= self._folded_to:
-                return
+                return False
             _log.warning("the database was restored: %d records are folded again", self.waiting)
             self._folded_to = folded_to
             self._reader = None
         await self.fold_all()
+        return True
 
     async def _new_reader(self) -> Reader:
         reader = await open_reader(self._database, self._disk, self._journal.id, self._folded_to)

@@ -10,7 +10,7 @@ bytes; does not own what the records mean (`journal.py`).
 
 import os
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from enum import IntEnum
 from typing import NamedTuple
 from zlib import crc32
@@ -44,6 +44,8 @@ class Kind(IntEnum):
     """A price that ends in this segment were priced at."""
     BODY = 5
     """A piece of a prompt or an answer, where the organisation keeps them."""
+    REFUSED = 6
+    """How many calls were refused; those cost nothing and become no row."""
 
 
 class Header(msgspec.Struct, frozen=True, kw_only=True):
@@ -71,6 +73,11 @@ def frame(kind: Kind, offset: int, payload: bytes, salt: int) -> bytes:
     head = _HEAD.pack(kind, len(payload), offset)
     check = crc32(payload, crc32(head, 0 if kind is Kind.HEADER else salt))
     return b"".join((MAGIC, head, _CHECK.pack(check), payload))
+
+
+def framed(records: Iterable[tuple[Kind, bytes]], first: int, salt: int) -> bytes:
+    """The bytes of records one after another, at offsets from `first` on."""
+    return b"".join(frame(kind, at, payload, salt) for at, (kind, payload) in enumerate(records, first))
 
 
 def new_salt() -> int:

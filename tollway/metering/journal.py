@@ -3,8 +3,8 @@
 Promise: a call that `start` admitted has room for its `end`, on a disk that fills up too; what
 `end` took outlives this process, and `durable` waits until it outlives the machine as far as the
 setting asks. When it cannot be written, new calls are refused (503), never finished ones. Owns
-the order, the room and the segments of its own process's journal; does not own the format
-(`frames.py`), or how records become rows (`folder.py`).
+the order and the room for ends in its own process's journal; does not own the format
+(`frames.py`), which segments may go (`room.py`), or how records become rows (`folder.py`).
 """
 
 import asyncio
@@ -24,8 +24,10 @@ from tollway.domain.errors import MeteringUnavailable
 from tollway.domain.ids import JournalId, RequestId
 from tollway.domain.ledger import Entry, Start
 from tollway.domain.price import Price, rates_of
+from tollway.domain.refusal import Refused
 from tollway.metering.disk import Disk, Segment, said
-from tollway.metering.frames import FRAME_BYTES, Header, Kind, frame, header_frame, new_salt
+from tollway.metering.frames import FRAME_BYTES, Header, Kind, framed, header_frame, new_salt
+from tollway.metering.room import Room
 from tollway.metering.synchronisation import Records, Synchronisation, Waiters, tell
 
 Fsync = Literal["never", "interval", "group"]
@@ -36,8 +38,8 @@ END_ROOM_BYTES = 12 * 1024
 """More than an end and the prices that it names take, besides what its start took."""
 
 _MAX_UNSYNCED = 100_000
-_SHARE_OF_BODIES = 2
-"""Bodies may begin segments while the journal takes less than this part of its bound."""
+_SHARE_OF_EXTRAS = 2
+"""What is not about money may begin segments while the journal takes less than this part of its bound."""
 _TOLD_AGAIN = frozenset({Kind.END, Kind.PRICE})
 """What is written again after a failure. Starts are, by themselves, while they are open."""
 _REFUSAL = "usage cannot be recorded at the moment, so no new call is made; try again shortly"
@@ -67,18 +69,15 @@ class Journal:
         self, disk: Disk, id_: JournalId, clock: Clock, *, segment_bytes: int, max_bytes: int, fsync: Fsync
     ) -> None:
         self.id = id_
-        self._disk = disk
         self._clock = clock
         self._segment_bytes = min(segment_bytes, max_bytes // 4)
-        self._max_bytes = max_bytes
+        self._room = Room(disk, id_, max_bytes)
         self._fsync = fsync
         self._salt = new_salt()
         self._open: dict[tuple[RequestId, int], tuple[Start, int]] = {}
         self._reserved = 0
         self._next_offset = 0
-        self._sizes: dict[int, int] = {}
         self._written: _Written | None = None
-        self._folded_before = 0
         self._replaced: list[Segment] = []
         self._unsynced: Records = []
         self._unwritten: Records = []
@@ -163,15 +162,33 @@ class Journal:
 
     def body(self, piece: BodyPiece) -> None:
         """Keep a piece of a body. Never refuses: without room, it is the body that is left out."""
-        payload = msgspec.msgpack.encode(piece)
-        needed = FRAME_BYTES + len(payload)
+        records = [(Kind.BODY, msgspec.msgpack.encode(piece))]
         try:
-            if not self._fits(needed):
-                # While the folder lags, what is left of the room is for calls.
-                self._begin_segment(needed, self._max_bytes // _SHARE_OF_BODIES)
-            self._write([(Kind.BODY, payload)])
+            self._make_room(records)
+            self._write(records)
         except OSError as error:
             _log.warning("what call %s said is not kept: %s", piece.request_id, said(error))
+
+    def refused(self, counts: Iterable[Refused]) -> bool:
+        """Write counts of refused calls; False if nothing was written, and they are to be told again.
+
+        Each is counted at most once: what a failing disk may have taken is neither told again nor
+        carried into another segment.
+        """
+        records = [(Kind.REFUSED, msgspec.msgpack.encode(each)) for each in counts]
+        if self._trouble is not None:
+            return False
+        try:
+            self._make_room(records)
+        except OSError:
+            return False
+        try:
+            self._write(records)
+        except OSError as error:
+            self._next_offset += len(records)  # what was written of it may be read
+            _log.warning("%d counts of refused calls may be lost: %s", len(records), said(error))
+        self._ended.set()
+        return True
 
     async def durable(self) -> None:
         """Wait until all that was written outlives the machine, where the setting is `group`.
@@ -187,21 +204,17 @@ class Journal:
             await waiter
 
     async def ended(self) -> None:
-        """Wait until a call has ended since this was last asked."""
+        """Wait until a call has ended, or refused ones were counted, since this was last asked."""
         await self._ended.wait()
         self._ended.clear()
 
     def folded(self, before: int) -> None:
         """Segments numbered below `before` are in the ledger: they may go when room is needed."""
-        self._folded_before = before
+        self._room.folded_before = before
 
     def drop(self, written_before_us: int) -> None:
         """Remove the segments that are in the ledger and were last written before then."""
-        for number in [number for number in self._sizes if number < self._folded_before]:
-            with contextlib.suppress(FileNotFoundError):  # somebody else removed it
-                if self._disk.written_us(self.id, number) >= written_before_us:
-                    continue
-            self._remove(number)
+        self._room.drop(written_before_us)
 
     async def run(self) -> None:
         """Synchronise what is written, and try again what failed, for ever."""
@@ -275,6 +288,13 @@ class Journal:
         written = self._written
         return written is not None and written.position + self._reserved + size <= written.size
 
+    def _make_room(self, records: Records) -> None:
+        """Begin a segment if what is not about money has no room in this one; OSError."""
+        needed = sum(FRAME_BYTES + len(payload) for _, payload in records)
+        if not self._fits(needed):
+            # While the folder lags, what is left of the room is for calls.
+            self._begin_segment(needed, self._room.max_bytes // _SHARE_OF_EXTRAS)
+
     def _new_prices(self, prices: Iterable[Price]) -> Records:
         """Those that this segment does not tell yet."""
         told = self._written.prices if self._written else set()
@@ -289,7 +309,7 @@ class Journal:
         written = self._written
         if written is None:
             raise OSError(errno.EBADF, "there is no segment")
-        data = self._framed(records, self._next_offset)
+        data = framed(records, self._next_offset, self._salt)
         if written.position + len(data) > written.size:
             raise OSError(errno.ENOSPC, "the segment is full")
         written.segment.write(data, written.position)
@@ -298,11 +318,6 @@ class Journal:
         if self._fsync != "never":
             self._unsynced += [record for record in records if record[0] in _TOLD_AGAIN]
             self._dirty.set()
-
-    def _framed(self, records: Records, first: int) -> bytes:
-        return b"".join(
-            frame(kind, offset, payload, self._salt) for offset, (kind, payload) in enumerate(records, first)
-        )
 
     def _renew(self, size: int) -> None:
         """Begin a segment with room for so much more. MeteringUnavailable if there is none."""
@@ -338,21 +353,20 @@ class Journal:
         """
         if self._is_closed:
             raise OSError(errno.EBADF, "the journal is closed")
-        number = max(self._sizes, default=-1) + 1
+        number = self._room.next_number
         again = self._unsynced if self._trouble is not None else []
         records: Records = [(Kind.OPEN, msgspec.msgpack.encode(start)) for start in self.open]
         records += again + self._unwritten
         head = header_frame(self._header(number), self._next_offset)
-        head += self._framed(records, self._next_offset)
+        head += framed(records, self._next_offset, self._salt)
         allocated = max(self._segment_bytes, 2 * (len(head) + self._reserved + size))
-        segment = self._allocate(number, allocated, max_bytes or self._max_bytes)
-        self._sizes[number] = allocated
+        segment = self._room.allocate(number, allocated, max_bytes or self._room.max_bytes)
         self._next_offset += len(records)  # if it fails too: what was written of it may be read
         try:
             segment.write(head, 0)
         except OSError:
             segment.close()
-            self._remove(number)
+            self._room.remove(number)
             raise
         self._complete()
         self._written = _Written(number, segment, allocated, len(head))
@@ -367,23 +381,6 @@ class Journal:
             _log.warning("calls are recorded again, in segment %d", number)
             self._trouble = None
 
-    def _allocate(self, number: int, size: int, max_bytes: int) -> Segment:
-        """A new segment; OSError. What is in the ledger goes for it, oldest first, as far as it must."""
-        removable = [number for number in sorted(self._sizes) if number < self._folded_before]
-        while True:
-            try:
-                if sum(self._sizes.values()) + size > max_bytes:
-                    raise OSError(errno.ENOSPC, f"the journal may take {max_bytes} bytes")
-                return self._disk.add_segment(self.id, number, size)
-            except OSError as error:
-                if error.errno != errno.ENOSPC or not removable:
-                    raise
-            self._remove(removable.pop(0))
-
-    def _remove(self, number: int) -> None:
-        self._disk.remove_segment(self.id, number)
-        del self._sizes[number]
-
     def _complete(self) -> None:
         """Nothing more goes into the segment that was written until now."""
         written = self._written
@@ -391,7 +388,7 @@ class Journal:
             return
         with contextlib.suppress(OSError):  # the room is given back later, with the segment
             written.segment.trim(written.position)
-        self._sizes[written.number] = written.position
+        self._room.complete(written.number, written.position)
         if self._fsync == "never" or self._trouble is not None:
             # After a failure nothing depends on it, and its synchronisation is never tried again.
             written.segment.close()

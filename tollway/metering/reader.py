@@ -18,6 +18,7 @@ from tollway.domain.errors import JournalUnreadable
 from tollway.domain.ids import JournalId
 from tollway.domain.ledger import Batch, Entry, Record, Start
 from tollway.domain.price import Price, price_from
+from tollway.domain.refusal import Refused
 from tollway.metering.disk import Disk
 from tollway.metering.frames import HEADER_ROOM_BYTES, Frame, Kind, frames, read_header
 
@@ -29,6 +30,7 @@ _log = logging.getLogger(__name__)
 _decode_start = msgspec.msgpack.Decoder(Start).decode
 _decode_entry = msgspec.msgpack.Decoder(Entry).decode
 _decode_body = msgspec.msgpack.Decoder(BodyPiece).decode
+_decode_refused = msgspec.msgpack.Decoder(Refused).decode
 _decode_price = msgspec.msgpack.Decoder(tuple[str, dict[str, Any]]).decode
 
 
@@ -40,11 +42,12 @@ class Piece:
     entries: list[Record] = field(default_factory=list)
     prices: list[Price] = field(default_factory=list)
     bodies: list[BodyPiece] = field(default_factory=list)
+    refusals: list[tuple[int, Refused]] = field(default_factory=list)
     starts: list[Start] = field(default_factory=list)
 
     def batch(self, journal: JournalId, first: int) -> Batch | None:
         """What of it goes into the ledger, which stands at `first`; None if that is nothing."""
-        if self.upto <= first or not (self.entries or self.prices or self.bodies):
+        if self.upto <= first or not (self.entries or self.prices or self.bodies or self.refusals):
             return None
         return Batch(
             journal=journal,
@@ -53,6 +56,7 @@ class Piece:
             entries=self.entries,
             prices=self.prices,
             bodies=self.bodies,
+            refusals=self.refusals,
         )
 
 
@@ -184,6 +188,8 @@ def _add(piece: Piece, each: Frame) -> None:
             piece.entries.append((each.offset, _decode_entry(each.payload)))
         case Kind.BODY:
             piece.bodies.append(_decode_body(each.payload))
+        case Kind.REFUSED:
+            piece.refusals.append((each.offset, _decode_refused(each.payload)))
         case Kind.PRICE:
             piece.prices.append(price_from(*_decode_price(each.payload)))
         case _:  # of a kind that says nothing about money

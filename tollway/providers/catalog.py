@@ -13,6 +13,7 @@ from genai_prices.types import ModelInfo, Provider
 
 from tollway.domain.errors import ModelNotFound, NotPriced
 from tollway.domain.price import History, Price, unpriced
+from tollway.providers.openai import CapField
 from tollway.providers.prices import (
     FixedPrice,
     ImportedPrice,
@@ -27,12 +28,17 @@ UNPRICED = "unpriced"
 
 _MAX_REMEMBERED_NAMES = 4096
 
+_HEEDS_THE_NEWER_FIELD = frozenset({"anthropic", "azure", "cerebras", "demo", "groq", "openai", "x-ai"})
+"""Vendors, by their name in the price list, that heed `max_completion_tokens`; of others only the
+older `max_tokens` is relied on (docs/limits.md)."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Route:
     """Where a request goes: `model` is our name for it, `upstream` the vendor's.
 
-    `context_window`: the most tokens that it holds, where the public list knows.
+    `context_window`: the most tokens that it holds, where the public list knows. `cap_field`: where the
+    vendor heeds a cap on the completion, and we write it.
     """
 
     provider: str
@@ -40,15 +46,20 @@ class Route:
     upstream: str
     prices: PriceSource
     context_window: int | None = None
+    cap_field: CapField = "max_tokens"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Vendor:
-    """A configured vendor: its name here, and in the price list; `models_only`: it serves no listed ones."""
+    """A configured vendor: its name here, and in the price list; `models_only`: it serves no listed ones.
+
+    `cap_field`: None for the one that is known of it.
+    """
 
     name: str
     listed_as: str
     models_only: bool = False
+    cap_field: CapField | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -163,11 +174,23 @@ class Catalog:
         prices = FixedPrice(unpriced(name))
         for model in self._models:
             if model.name == name:
-                return Route(provider=model.provider, model=name, upstream=model.upstream, prices=prices)
+                return Route(
+                    provider=model.provider,
+                    model=name,
+                    upstream=model.upstream,
+                    prices=prices,
+                    cap_field=self._cap_field(model.provider),
+                )
         vendor, _, rest = name.partition("/")
         if not rest or not name.isprintable():
             raise _no_price(name)
-        return Route(provider=vendor, model=f"{vendor}/{UNPRICED}", upstream=rest, prices=prices)
+        return Route(
+            provider=vendor,
+            model=f"{vendor}/{UNPRICED}",
+            upstream=rest,
+            prices=prices,
+            cap_field=self._cap_field(vendor),
+        )
 
     def _route_of(self, model: Configured) -> Route | None:
         """The route of a configured model; None if it has no price."""
@@ -184,6 +207,7 @@ class Catalog:
             upstream=model.upstream,
             prices=prices,
             context_window=stood_for.context_window if stood_for else None,
+            cap_field=self._cap_field(model.provider),
         )
 
     def _offered(self, vendor: str, provider: Provider | None, name: str) -> Route | None:
@@ -195,8 +219,23 @@ class Catalog:
         prices = self._over(label, listed)
         if prices is None:
             return None
-        window = model.context_window if model else None
-        return Route(provider=vendor, model=label, upstream=name, prices=prices, context_window=window)
+        return Route(
+            provider=vendor,
+            model=label,
+            upstream=name,
+            prices=prices,
+            context_window=model.context_window if model else None,
+            cap_field=self._cap_field(vendor),
+        )
+
+    def _cap_field(self, name: str) -> CapField:
+        vendor = self._vendors.get(name)
+        if vendor is None:  # of the list only, to measure savings against
+            return "max_tokens"
+        known: CapField = "max_tokens"
+        if vendor.listed_as in _HEEDS_THE_NEWER_FIELD:
+            known = "max_completion_tokens"
+        return vendor.cap_field or known
 
     def _over(self, label: str, before: PriceSource | None) -> PriceSource | None:
         """The imported prices of a model over those that it has without."""

@@ -7,7 +7,7 @@ fields are forwarded as they came. Owns the dialect; does not own the connection
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TypeGuard
+from typing import Literal, TypeGuard, get_args
 
 import msgspec
 
@@ -26,6 +26,10 @@ from tollway.providers.counts import (
 )
 
 CHAT_PATH = "/chat/completions"
+
+CapField = Literal["max_completion_tokens", "max_tokens"]
+"""Where a request says how many tokens an answer may have; the second is the older name."""
+CAP_FIELDS: tuple[CapField, ...] = get_args(CapField)
 
 _CITES = b'"url_citation"'
 
@@ -119,17 +123,46 @@ _decode_usage = msgspec.json.Decoder(_Usage | None, strict=False).decode
 _decode_tier = msgspec.json.Decoder(Tier).decode
 _decode_choices = msgspec.json.Decoder(list[_Choice] | None).decode
 _decode_groq = msgspec.json.Decoder(_Groq).decode
+_decode_cap = msgspec.json.Decoder(int).decode
 _decode_tools = msgspec.json.Decoder(Tools).decode
 _encode = msgspec.json.encode
 
 
-def request_body(fields: Mapping[str, msgspec.Raw], upstream_model: str, *, stream: bool) -> bytes:
-    """The body for the vendor: its name for the model, and usage asked for; all else untouched."""
+def caps(fields: Mapping[str, msgspec.Raw]) -> dict[CapField, int]:
+    """The caps that a request states, tokens of a choice; 0 for what is none, and the vendor's to refuse."""
+    stated: dict[CapField, int] = {}
+    for name in CAP_FIELDS:
+        if name in fields and bytes(fields[name]) != b"null":
+            stated[name] = at_least_0(decoded(_decode_cap, fields[name], 0))
+    return stated
+
+
+def request_body(
+    fields: Mapping[str, msgspec.Raw],
+    upstream_model: str,
+    *,
+    stream: bool,
+    cap: int | None = None,
+    cap_field: CapField = "max_tokens",
+) -> bytes:
+    """The body for the vendor: its name for the model, and usage asked for; all else untouched.
+
+    With a `cap`, no choice is longer: what the request states itself is lowered, else it is written
+    into `cap_field`. What states no number of tokens stays as it is, for the vendor to refuse.
+    """
     body = {**fields, "model": msgspec.Raw(_encode(upstream_model))}
     if stream:
         asked = fields.get("stream_options")
         options = msgspec.json.decode(asked) if asked else None
         body["stream_options"] = msgspec.Raw(_encode({**(options or {}), "include_usage": True}))
+    if cap is not None:
+        stated = caps(fields) or {cap_field: cap}
+        newer = stated.get("max_completion_tokens")
+        if newer and cap_field == "max_tokens" and cap_field not in stated:
+            # The vendor may not heed the newer field, and may not take both.
+            del body["max_completion_tokens"]
+            stated = {cap_field: newer}
+        body |= {name: msgspec.Raw(_encode(min(most, cap))) for name, most in stated.items() if most}
     return _encode(body)
 
 

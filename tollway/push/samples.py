@@ -45,6 +45,12 @@ NAMES: Mapping[Metric, MetricName] = {
         per=NANO_PER_USD,
         help="What the same tokens would have cost on the benchmark model; the cost where there is none.",
     ),
+    Metric.REFUSED: MetricName(
+        name="tollway_refused_total",
+        label="code",
+        per=1,
+        help="Calls that a limit refused, by the error's code; without `model` and `provider`.",
+    ),
 }
 DURATION = MetricName(
     name="tollway_request_duration_seconds",
@@ -103,4 +109,5 @@ def _sample(
         "provider": provider,
         **extra,
     }
-    return Sample(tuple(sorted(labels.items())), float(value))
+    # An empty label is none: what was refused has no model and no provider.
+    return Sample(tuple(sorted(item for item in labels.items() if item[1])), float(value))

@@ -8,10 +8,12 @@ from sqlalchemy import Connection, insert, select, update
 from tollway.domain.caller import Caller
 from tollway.domain.clock import US_PER_S
 from tollway.domain.ids import AppId, KeyId, OrgId, UserId, new_id
+from tollway.domain.plan import Plans
 from tollway.domain.slug import numbered
 from tollway.domain.token import digest, ending
 from tollway.store.changes import position
 from tollway.store.database import all_orgs
+from tollway.store.limits import APP_COLUMNS, KEY_COLUMNS, ORG_COLUMNS, caps_of, standing_of
 from tollway.store.rate_cards import cards_from
 from tollway.store.schema import app_keys, apps, orgs
 
@@ -78,7 +80,7 @@ def revoke_app(db: Connection, org: OrgId, app: AppId, now_us: int) -> bool:
 
 
 @all_orgs
-def find_caller(db: Connection, key_hash: str, now_us: int) -> tuple[Caller | None, int]:
+def find_caller(db: Connection, key_hash: str, plans: Plans, now_us: int) -> tuple[Caller | None, int]:
     """The view behind a key's hash, and the position of the feed of changes that it is true at."""
     row = db.execute(
         select(
@@ -93,6 +95,9 @@ def find_caller(db: Connection, key_hash: str, now_us: int) -> tuple[Caller | No
             orgs.c.is_active.label("org_is_active"),
             orgs.c.benchmark_model.label("org_benchmark_model"),
             orgs.c.privacy_level,
+            *ORG_COLUMNS,
+            *APP_COLUMNS,
+            *KEY_COLUMNS,
         )
         .join(apps, apps.c.id == app_keys.c.app_id)
         .join(orgs, orgs.c.id == app_keys.c.org_id)
@@ -113,5 +118,7 @@ def find_caller(db: Connection, key_hash: str, now_us: int) -> tuple[Caller | No
         benchmark_model=row.benchmark_model or row.org_benchmark_model,
         privacy_level=row.privacy_level,
         rate_cards=cards_from(db, OrgId(row.org_id), now_us - _STARTED_BEFORE_US),
+        standing=standing_of(row._mapping),  # noqa: SLF001 - SQLAlchemy's documented access by name
+        caps=caps_of(row._mapping, OrgId(row.org_id), AppId(row.app_id), KeyId(row.key_id), plans),  # noqa: SLF001 - as above
     )
     return caller, at

@@ -19,10 +19,11 @@ from tollway.domain.cycle import Cycle
 from tollway.domain.ids import OrgId
 from tollway.domain.ledger import Entry, EntryKind, Outcome
 from tollway.domain.price import Price
+from tollway.domain.series import WITHOUT_ROWS
 from tollway.store.cycles import stored_cycles
 from tollway.store.database import all_orgs
 from tollway.store.prices import read_prices
-from tollway.store.schema import cycle_totals, ledger, org_totals, orgs, series_totals
+from tollway.store.schema import cycle_totals, ledger, org_totals, orgs, series_totals, spender_totals
 
 SeriesKey = tuple[str, ...]
 """app, model, provider, metric, label."""
@@ -47,6 +48,10 @@ class Totals:
     cycles: Sequence[Cycle]
     by_cycle: Mapping[int, Mapping[str, int]]
     by_series: Mapping[SeriesKey, int]
+    by_spender: Mapping[tuple[str, int], int]
+    """By the app's or key's id and the cycle's start; nano-dollars."""
+    trial_nano: int
+    """What the trial's balance paid."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,6 +63,7 @@ class Earlier:
     is_unsettled: bool
     ended_us: int
     held_nano: int
+    held_tokens: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -112,15 +118,20 @@ def num_rows(db: Connection) -> int:
 def read_totals(db: Connection, org: OrgId) -> Totals:
     """What the organisation's rows, as they are now, should add up to."""
     by_cycle = db.execute(select(cycle_totals).where(cycle_totals.c.org_id == org)).mappings()
-    by_series = db.execute(select(series_totals).where(series_totals.c.org_id == org)).mappings()
+    of_rows = (series_totals.c.org_id == org, series_totals.c.metric.not_in(WITHOUT_ROWS))
+    by_series = db.execute(select(series_totals).where(*of_rows)).mappings()
     last_seq = db.execute(select(func.max(ledger.c.seq)).where(ledger.c.org_id == org)).scalar()
+    by_spender = db.execute(select(spender_totals).where(spender_totals.c.org_id == org))
+    noted = db.execute(select(org_totals).where(org_totals.c.org_id == org)).first()
     return Totals(
         org_name=db.execute(select(orgs.c.org_name).where(orgs.c.id == org)).scalar(),
-        seq=db.execute(select(org_totals.c.seq).where(org_totals.c.org_id == org)).scalar() or 0,
+        seq=noted.seq if noted else 0,
         last_seq=last_seq or 0,
         cycles=stored_cycles(db, org),
         by_cycle={row["cycle_start_us"]: {name: row[name] for name in _CYCLE_COLUMNS} for row in by_cycle},
         by_series={tuple(row[name] for name in _SERIES_KEY): row["value"] for row in by_series},
+        by_spender={(row.spender_id, row.cycle_start_us): row.cost_nano for row in by_spender},
+        trial_nano=noted.trial_nano if noted else 0,
     )
 
 
@@ -157,6 +168,7 @@ def _same_attempts(
             ledger.c.outcome,
             ledger.c.ended_us,
             ledger.c.held_nano,
+            ledger.c.held_tokens,
         )
         .where(ledger.c.org_id == org, ledger.c.request_id.in_(requests))
         .order_by(ledger.c.seq)
@@ -170,6 +182,7 @@ def _same_attempts(
                 is_unsettled=row.kind == EntryKind.USAGE and row.outcome == Outcome.UNSETTLED,
                 ended_us=row.ended_us,
                 held_nano=row.held_nano or 0,
+                held_tokens=row.held_tokens or 0,
             )
         )
     return same

@@ -11,6 +11,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 
 from tollway.domain.ids import JournalId
 from tollway.store.database import all_orgs
+from tollway.store.leases import return_leases
 from tollway.store.schema import journals
 
 
@@ -58,14 +59,21 @@ def close_journal(db: Connection, journal: JournalId, now_us: int, *, folded_to:
     Nothing happens if this database, restored meanwhile, lacks some of what is below `folded_to`.
     """
     where = (journals.c.id == journal, journals.c.folded_to >= folded_to)
-    db.execute(update(journals).where(*where).values(closed_us=now_us))
+    if db.execute(update(journals).where(*where).values(closed_us=now_us)).rowcount:
+        return_leases(db, journal, now_us)
 
 
 @all_orgs
 def forfeit_journal(db: Connection, journal: JournalId, now_us: int) -> bool:
-    """Give up a journal that cannot be reached any more; whether there is such an open one."""
+    """Give up a journal that cannot be reached any more; whether there is such an open one.
+
+    What its process held of limits comes back; what it spent and never told is nobody's.
+    """
     where = (journals.c.id == journal, journals.c.closed_us.is_(None), journals.c.forfeited_us.is_(None))
-    return bool(db.execute(update(journals).where(*where).values(forfeited_us=now_us)).rowcount)
+    is_given_up = bool(db.execute(update(journals).where(*where).values(forfeited_us=now_us)).rowcount)
+    if is_given_up:
+        return_leases(db, journal, now_us)
+    return is_given_up
 
 
 @all_orgs

@@ -1,16 +1,30 @@
 """Organisations and their members. Owns the rows; does not own the record (`store/record.py`)."""
 
 from collections.abc import Iterable
+from typing import TypedDict
 
-from sqlalchemy import Connection, insert, select, update
+from sqlalchemy import Connection, func, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
 from tollway.domain.body import DEFAULT_PRIVACY_LEVEL, PrivacyLevel
 from tollway.domain.clock import US_PER_S
 from tollway.domain.errors import Conflict
 from tollway.domain.ids import OrgId, UserId
+from tollway.domain.money import Nano
 from tollway.domain.org import DEFAULT_RATE_LIMIT_PER_MINUTE, Permission, Tier
-from tollway.store.schema import members, orgs
+from tollway.domain.payment import SpendingLimits
+from tollway.store.schema import apps, members, orgs
+
+
+class OrgChange(TypedDict, total=False):
+    """What only the operator sets; what is left out stays. `trial_end` in seconds."""
+
+    rate_limit: int
+    tokens_per_minute: int | None
+    max_in_flight: int | None
+    subscription_tier: Tier | None
+    trial_end: int | None
+    is_active: bool
 
 
 def create_org(
@@ -22,6 +36,7 @@ def create_org(
     billing_email: str | None,
     creator: UserId,
     tier: Tier,
+    trial_end_s: int | None = None,
     benchmark_model: str | None = None,
     privacy_level: PrivacyLevel = DEFAULT_PRIVACY_LEVEL,
     now_us: int,
@@ -37,6 +52,7 @@ def create_org(
                     billing_email=billing_email,
                     org_creator=creator,
                     subscription_tier=tier,
+                    trial_end=trial_end_s,
                     benchmark_model=benchmark_model,
                     privacy_level=privacy_level,
                     rate_limit=DEFAULT_RATE_LIMIT_PER_MINUTE,
@@ -60,6 +76,54 @@ def add_member(
 def is_org_active(db: Connection, org: OrgId) -> bool:
     """Whether `org` may do more than read."""
     return bool(db.execute(select(orgs.c.is_active).where(orgs.c.id == org)).scalar_one())
+
+
+def lock_tier(db: Connection, org: OrgId) -> Tier | None:
+    """The organisation's tier; its row is locked, so that what is counted now still is at the end."""
+    tier: Tier | None = db.execute(
+        select(orgs.c.subscription_tier).where(orgs.c.id == org).with_for_update()
+    ).scalar_one()
+    return tier
+
+
+def count_apps(db: Connection, org: OrgId) -> int:
+    """How many active apps it has."""
+    counted = select(func.count()).select_from(apps).where(apps.c.org_id == org, apps.c.is_active)
+    return int(db.execute(counted).scalar_one())
+
+
+def spending_limits(db: Connection, org: OrgId) -> SpendingLimits:
+    """What the organisation set for itself."""
+    row = db.execute(
+        select(orgs.c.spending_limit_soft_nano, orgs.c.spending_limit_hard_nano, orgs.c.near_limit).where(
+            orgs.c.id == org
+        )
+    ).one()
+    return SpendingLimits(
+        soft=Nano(row.spending_limit_soft_nano or 0),
+        hard=Nano(row.spending_limit_hard_nano or 0),
+        near_limit=row.near_limit,
+    )
+
+
+def put_spending_limits(db: Connection, org: OrgId, limits: SpendingLimits, now_us: int) -> None:
+    """Store all of them; no limit is stored as null."""
+    db.execute(
+        update(orgs)
+        .where(orgs.c.id == org)
+        .values(
+            spending_limit_soft_nano=limits.soft or None,
+            spending_limit_hard_nano=limits.hard or None,
+            near_limit=limits.near_limit,
+            modified_us=now_us,
+        )
+    )
+
+
+def change_org(db: Connection, org: OrgId, change: OrgChange, now_us: int) -> bool:
+    """Store what the change names; whether there is such an organisation."""
+    changed = db.execute(update(orgs).where(orgs.c.id == org).values(**change, modified_us=now_us))
+    return bool(changed.rowcount)
 
 
 def touch_org(db: Connection, org: OrgId, now_us: int) -> None:

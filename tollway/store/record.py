@@ -1,23 +1,27 @@
 """The organisation record, read from where each of its values is true.
 
 Owns the reading; does not own a single value: totals are the ledger's, limits and
-subscription the organisation's, receivers the integrations'. Its cost does not grow with
-the ledger.
+subscription the organisation's, receivers the integrations', the balance that of its grants.
+Its cost does not grow with the ledger.
 """
 
 from dataclasses import fields
+from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, func, select
+from sqlalchemy import Connection, select
 
 from tollway.domain.clock import moment
 from tollway.domain.cycle import Cycle, CycleRecord, cycle_among
 from tollway.domain.ids import OrgId
 from tollway.domain.money import Nano
-from tollway.domain.org import Organisation
+from tollway.domain.org import AlertKind, Organisation
+from tollway.store.alerts import raised_alerts
 from tollway.store.cycles import current_cycle, stored_cycles
+from tollway.store.grants import free_balance
 from tollway.store.integrations import find_integrations
-from tollway.store.schema import apps, cycle_totals, orgs
+from tollway.store.orgs import count_apps
+from tollway.store.schema import cycle_totals, orgs
 
 _STORED_AS_IS = {field.name for field in fields(Organisation)} & set(orgs.c.keys())
 
@@ -25,14 +29,14 @@ _STORED_AS_IS = {field.name for field in fields(Organisation)} & set(orgs.c.keys
 def read_record(db: Connection, org: OrgId, now_us: int) -> Organisation:
     """The record of `org` as of `now_us`, whose cycle's totals it shows."""
     row = db.execute(select(orgs).where(orgs.c.id == org)).mappings().one()
-    num_apps = db.execute(
-        select(func.count()).select_from(apps).where(apps.c.org_id == org, apps.c.is_active)
-    ).scalar_one()
+    cycle_start_us = current_cycle(db, org, now_us).start_us
     return Organisation(
         **{name: row[name] for name in _STORED_AS_IS},
-        **_totals(db, org, now_us),
+        **_totals(db, org, cycle_start_us),
         **_receivers(db, org),
-        num_apps=num_apps,
+        num_apps=count_apps(db, org),
+        free_balance=free_balance(db, org),
+        alert_emails=_alerts(db, org, cycle_start_us),
         spending_limit_soft=Nano(row["spending_limit_soft_nano"] or 0),
         spending_limit_hard=Nano(row["spending_limit_hard_nano"] or 0),
         added_on=moment(row["added_us"]),
@@ -71,15 +75,22 @@ def _cycle_record(cycle: Cycle, is_current: bool, row: Any) -> CycleRecord:  # n
     )
 
 
-def _totals(db: Connection, org: OrgId, now_us: int) -> dict[str, Any]:
-    start_us = current_cycle(db, org, now_us).start_us
+def _totals(db: Connection, org: OrgId, cycle_start_us: int) -> dict[str, Any]:
     return _named(
         db.execute(
             select(cycle_totals).where(
-                cycle_totals.c.org_id == org, cycle_totals.c.cycle_start_us == start_us
+                cycle_totals.c.org_id == org, cycle_totals.c.cycle_start_us == cycle_start_us
             )
         ).first()
     )
+
+
+def _alerts(db: Connection, org: OrgId, cycle_start_us: int) -> dict[str, datetime | None] | None:
+    """Every kind, with when it was raised; None while none is."""
+    raised = raised_alerts(db, org, cycle_start_us)
+    if not raised:
+        return None
+    return {kind.value: moment(raised[kind]) if kind in raised else None for kind in AlertKind}
 
 
 def _named(row: Any) -> dict[str, Any]:  # noqa: ANN401 - SQLAlchemy's rows are typed by their query only

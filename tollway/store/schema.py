@@ -85,6 +85,9 @@ orgs = Table(
     Column("benchmark_model", Text),
     Column("privacy_level", Integer, nullable=False, server_default=text("2")),
     Column("rate_limit", Integer, nullable=False),
+    Column("tokens_per_minute", BigInteger),
+    Column("max_in_flight", Integer),
+    Column("near_limit", Text, nullable=False, server_default="refuse"),
     Column("spending_limit_soft_nano", BigInteger),
     Column("spending_limit_hard_nano", BigInteger),
     Column("org_stripe_id", Text, nullable=False, server_default=""),
@@ -123,6 +126,9 @@ apps = Table(
     Column("app_logo", Text),
     Column("benchmark_model", Text),
     Column("is_active", Boolean, nullable=False, server_default=true()),
+    Column("rate_limit", Integer),
+    Column("tokens_per_minute", BigInteger),
+    Column("spending_limit_nano", BigInteger),
     Column("added_by", Text, ForeignKey("users.id"), nullable=False),
     Column("added_us", BigInteger, nullable=False),
     Column("modified_us", BigInteger, nullable=False),
@@ -137,6 +143,9 @@ app_keys = Table(
     Column("app_id", Text, ForeignKey("apps.id"), nullable=False, index=True),
     Column("hash", Text, nullable=False, unique=True),
     Column("key_end", Text, nullable=False),
+    Column("rate_limit", Integer),
+    Column("tokens_per_minute", BigInteger),
+    Column("spending_limit_nano", BigInteger),
     Column("added_us", BigInteger, nullable=False),
     Column("revoked_us", BigInteger),
 )
@@ -262,6 +271,8 @@ ledger = Table(
     Column("started_us", BigInteger, nullable=False),
     Column("first_token_us", BigInteger, comment="from the start to the first token"),
     Column("held_nano", BigInteger, comment="of an unsettled attempt: the most that it may cost"),
+    Column("held_tokens", BigInteger, comment="likewise: the most that it may consume"),
+    Column("overrun", Boolean, nullable=False, server_default=false(), comment="above what was reserved"),
     Column("journal_id", Text, nullable=False),
     Column("journal_offset", BigInteger, nullable=False),
     Column("folded_us", BigInteger, nullable=False),
@@ -288,6 +299,7 @@ org_totals = Table(
     metadata,
     Column("org_id", Text, primary_key=True),
     Column("seq", BigInteger, nullable=False, comment="of the organisation's newest ledger row"),
+    Column("trial_nano", BigInteger, nullable=False, server_default=text("0"), comment="paid by the trial"),
 )
 
 cycle_totals = Table(
@@ -304,6 +316,68 @@ cycle_totals = Table(
     Column("savings_completion_nano", BigInteger, nullable=False),
     Column("num_unsettled", BigInteger, nullable=False, server_default=text("0")),
     Column("held_nano", BigInteger, nullable=False, server_default=text("0"), comment="for unsettled ones"),
+    Column("held_tokens", BigInteger, nullable=False, server_default=text("0"), comment="likewise"),
+)
+
+spender_totals = Table(
+    "spender_totals",
+    metadata,
+    Column("org_id", Text, primary_key=True),
+    Column("spender_id", Text, primary_key=True, comment="an app's id or a key's"),
+    Column("cycle_start_us", BigInteger, primary_key=True, autoincrement=False),
+    Column("cost_nano", BigInteger, nullable=False, comment="with what is held for unsettled ones"),
+)
+
+leases = Table(
+    "leases",
+    metadata,
+    Column("org_id", Text, primary_key=True),
+    Column("spender_id", Text, primary_key=True, comment="the organisation's id, an app's or a key's"),
+    Column("kind", Text, primary_key=True),
+    Column("minute_us", BigInteger, primary_key=True, autoincrement=False, comment="0: not of a minute"),
+    Column("journal_id", Text, primary_key=True, index=True, comment="of the process that has it"),
+    Column("lent", BigInteger, nullable=False, comment="of spending: less what its rows cost"),
+    comment="What processes may let through by themselves; returned by them or with their journal.",
+)
+
+exchanges = Table(
+    "exchanges",
+    metadata,
+    Column("journal_id", Text, primary_key=True),
+    Column("org_id", Text, primary_key=True),
+    Column("number", BigInteger, nullable=False),
+    Column("terms", JSON, nullable=False),
+    comment="The last answer that each process got on leases, for one that was lost on its way.",
+)
+
+grants = Table(
+    "grants",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("org_id", Text, ForeignKey("orgs.id"), nullable=False, index=True),
+    Column("amount_nano", BigInteger, nullable=False, comment="of the trial's balance; may be negative"),
+    Column("reason", Text, nullable=False),
+    Column("added_us", BigInteger, nullable=False),
+)
+
+alerts = Table(
+    "alerts",
+    metadata,
+    Column("org_id", Text, primary_key=True),
+    Column("cycle_start_us", BigInteger, primary_key=True, autoincrement=False),
+    Column("kind", Text, primary_key=True),
+    Column("raised_us", BigInteger, nullable=False),
+)
+
+outbox = Table(
+    "outbox",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("org_id", Text, nullable=False, index=True),
+    Column("kind", Text, nullable=False),
+    Column("content", JSON, nullable=False),
+    Column("added_us", BigInteger, nullable=False),
+    comment="What others are to be told; in the transaction that makes it true.",
 )
 
 series_totals = Table(

@@ -20,14 +20,18 @@ from tollway.domain.ids import JournalId, OrgId
 from tollway.domain.ledger import NOTHING, Batch, Entry, EntryKind, Outcome, Record, correction
 from tollway.domain.money import Nano
 from tollway.domain.price import Cost
-from tollway.domain.series import Series, increments
+from tollway.domain.refusal import Refused
+from tollway.domain.series import Series, increments, refusal_increment
+from tollway.domain.standing import TRIAL_FUNDING
 from tollway.domain.usage import Unit, completion_tokens, prompt_tokens
+from tollway.store.alerts import raise_crossed
 from tollway.store.bodies import keep_bodies
 from tollway.store.cycles import CountingCycles
 from tollway.store.database import all_orgs
 from tollway.store.journals import move_to, position_of
+from tollway.store.leases import lock_org, spend_leases
 from tollway.store.prices import keep_prices
-from tollway.store.schema import cycle_totals, ledger, org_totals, series_totals
+from tollway.store.schema import cycle_totals, ledger, org_totals, series_totals, spender_totals
 
 _CLOCK_SLACK_US = 3600 * US_PER_S
 """A clock that was set back while a call ran lets it end before it began."""
@@ -54,6 +58,7 @@ def fold(db: Connection, batch: Batch, now_us: int) -> int:
     keep_prices(db, batch.prices, now_us)
     keep_bodies(db, batch.bodies)
     _add_entries(db, batch.journal, [(at, entry) for at, entry in batch.entries if at >= folded_to], now_us)
+    _add_refusals(db, [refused for at, refused in batch.refusals if at >= folded_to])
     move_to(db, batch.journal, batch.upto)
     return batch.upto
 
@@ -76,6 +81,7 @@ def _add_entries(db: Connection, journal: JournalId, records: Sequence[Record], 
     seqs = _next_seqs(db, [entry for _, entry in records])
     known = _known(db, [entry for _, entry in records])
     cycles = CountingCycles(db)
+    spent = _Spent(cycles)
     rows = []
     entries = []
     released: defaultdict[tuple[Any, ...], Counter[str]] = defaultdict(Counter)
@@ -86,9 +92,17 @@ def _add_entries(db: Connection, journal: JournalId, records: Sequence[Record], 
             if earlier.is_explained or not found.is_known:
                 continue
             entry = correction(found)
-            held = {"num_unsettled": -1, "held_nano": -earlier.held_nano}
+            held = {
+                "num_unsettled": -1,
+                "held_nano": -earlier.held_nano,
+                "held_tokens": -earlier.held_tokens,
+            }
             released[entry.org_id, cycles.start_us(entry.org_id, earlier.ended_us)].update(held)
-        known[entry.org_id, *entry.key] = _Earlier(entry.ended_us, entry.is_known, entry.held or 0)
+            spent.release(entry, earlier.ended_us, earlier.held_nano)
+        spent.add(entry)
+        known[entry.org_id, *entry.key] = _Earlier(
+            entry.ended_us, entry.is_known, entry.held or 0, entry.held_tokens or 0
+        )
         seqs[entry.org_id] += 1
         place = {"journal_id": journal, "journal_offset": offset, "folded_us": now_us}
         rows.append({"seq": seqs[entry.org_id], **place, **_row(entry)})
@@ -96,18 +110,47 @@ def _add_entries(db: Connection, journal: JournalId, records: Sequence[Record], 
     if rows:
         db.execute(insert(ledger), rows)
     for org, seq in sorted(seqs.items()):
-        db.execute(update(org_totals).where(org_totals.c.org_id == org).values(seq=seq))
-    _add(db, cycle_totals, ("org_id", "cycle_start_us"), _cycle_increments(entries, cycles, released))
+        trial_nano = org_totals.c.trial_nano + spent.by_trial[org]
+        db.execute(
+            update(org_totals).where(org_totals.c.org_id == org).values(seq=seq, trial_nano=trial_nano)
+        )
+    by_cycle = _cycle_increments(entries, cycles, released)
+    _add(db, cycle_totals, ("org_id", "cycle_start_us"), by_cycle)
+    _add(db, spender_totals, ("org_id", "spender_id", "cycle_start_us"), spent.by_spender)
     _add(db, series_totals, ("org_id", *Series._fields), _series_increments(entries))
+    spend_leases(db, journal, entries)
+    raise_crossed(db, by_cycle.keys(), now_us)
 
 
 def _next_seqs(db: Connection, entries: Iterable[Entry]) -> dict[OrgId, int]:
     """Lock the organisations, in sorted order against deadlocks; their newest row's number."""
-    seqs = {}
-    for org in sorted({entry.org_id for entry in entries}):
-        _add(db, org_totals, ("org_id",), {(org,): {"seq": 0}})
-        seqs[org] = db.execute(select(org_totals.c.seq).where(org_totals.c.org_id == org)).scalar_one()
-    return seqs
+    return {org: lock_org(db, org) for org in sorted({entry.org_id for entry in entries})}
+
+
+class _Spent:
+    """What rows add to the totals of apps and keys, and to what the trial has paid; nano-dollars."""
+
+    def __init__(self, cycles: CountingCycles) -> None:
+        self._cycles = cycles
+        self.by_spender: defaultdict[tuple[Any, ...], Counter[str]] = defaultdict(Counter)
+        self.by_trial: Counter[OrgId] = Counter()
+
+    def add(self, entry: Entry) -> None:
+        """A new row: its cost, or what is held for it."""
+        self._change(entry, entry.ended_us, entry.charged)
+
+    def release(self, entry: Entry, ended_us: int, held: int) -> None:
+        """What was held for an earlier row of the attempt, which ended then."""
+        self._change(entry, ended_us, -held)
+
+    def _change(self, entry: Entry, ended_us: int, amount: int) -> None:
+        if amount == 0:
+            return
+        start_us = self._cycles.start_us(entry.org_id, ended_us)
+        for spender in (entry.app_id, entry.key_id):
+            self.by_spender[entry.org_id, spender, start_us]["cost_nano"] += amount
+        if entry.funding == TRIAL_FUNDING:
+            self.by_trial[entry.org_id] += amount
 
 
 class _Earlier(NamedTuple):
@@ -116,6 +159,7 @@ class _Earlier(NamedTuple):
     ended_us: int
     is_explained: bool
     held_nano: int
+    held_tokens: int
 
 
 def _known(db: Connection, entries: Sequence[Entry]) -> dict[tuple[str, str, int], _Earlier]:
@@ -130,6 +174,7 @@ def _known(db: Connection, entries: Sequence[Entry]) -> dict[tuple[str, str, int
             ledger.c.ended_us,
             ledger.c.outcome,
             ledger.c.held_nano,
+            ledger.c.held_tokens,
         ).where(
             ledger.c.request_id.in_({entry.request_id for entry in entries}),
             ledger.c.ended_us >= oldest_us,
@@ -140,7 +185,7 @@ def _known(db: Connection, entries: Sequence[Entry]) -> dict[tuple[str, str, int
         attempt = (row.org_id, row.request_id, row.attempt)
         is_explained = row.outcome != Outcome.UNSETTLED
         if is_explained or attempt not in known:
-            known[attempt] = _Earlier(row.ended_us, is_explained, row.held_nano or 0)
+            known[attempt] = _Earlier(row.ended_us, is_explained, row.held_nano or 0, row.held_tokens or 0)
     return known
 
 
@@ -160,6 +205,16 @@ def _series_increments(entries: Iterable[Entry]) -> dict[tuple[Any, ...], dict[s
         for series, amount in increments(entry):
             values[entry.org_id, *series] += amount
     return {key: {"value": value} for key, value in values.items()}
+
+
+def _add_refusals(db: Connection, refusals: Iterable[Refused]) -> None:
+    """Add counts of refused calls, which have no rows, to the series."""
+    values: Counter[tuple[Any, ...]] = Counter()
+    for refused in refusals:
+        series, count = refusal_increment(refused)
+        values[refused.org_id, *series] += count
+    added = {key: {"value": value} for key, value in values.items()}
+    _add(db, series_totals, ("org_id", *Series._fields), added)
 
 
 def _add(db: Connection, table: Table, keys: tuple[str, ...], totals: dict[tuple[Any, ...], Any]) -> None:
@@ -211,6 +266,8 @@ def _row(entry: Entry) -> dict[str, Any]:
         "started_us": entry.started_us,
         "first_token_us": entry.first_token_us,
         "held_nano": entry.held,
+        "held_tokens": entry.held_tokens,
+        "overrun": entry.overrun,
     }
 
 
@@ -254,6 +311,8 @@ def _entry(row: Any) -> Entry:  # noqa: ANN401 - SQLAlchemy's rows are typed by 
         ended_us=row.ended_us,
         first_token_us=row.first_token_us,
         held=None if row.held_nano is None else Nano(row.held_nano),
+        held_tokens=row.held_tokens,
+        overrun=row.overrun,
     )
 
 

@@ -9,6 +9,12 @@
     PUT    /v1/orgs/integrations
     POST   /v1/apps/create           web/api/apps.py
     DELETE /v1/apps/{app_id}
+    GET    /v1/apps/{app_id}/limits
+    PUT    /v1/apps/{app_id}/limits
+    PUT    /v1/apps/{app_id}/keys/{key_id}/limits
+    GET    /v1/billing/limits        web/api/billing.py
+    PUT    /v1/billing/limits
+    PATCH  /v1/operator/orgs/{org_id}            web/api/operator_orgs.py
     PUT    /v1/operator/orgs/{org_id}/rate_card  web/api/operator.py
     GET    /v1/operator/orgs/{org_id}/rate_card
     GET    /v1/audit/ledger          web/api/audit.py
@@ -32,7 +38,7 @@ from tollway.gateway.call import Call, Reply
 from tollway.gateway.chat import chat
 from tollway.gateway.models import list_models, show_model
 from tollway.web import errors
-from tollway.web.api import apps, audit, health, operator, orgs, users
+from tollway.web.api import apps, audit, billing, health, operator, operator_orgs, orgs, users
 from tollway.web.body import Bounded
 from tollway.web.hot import Handler, Receive, Scope, Send, serve
 from tollway.web.openapi import hot_paths
@@ -102,7 +108,7 @@ def control_plane(world: World) -> FastAPI:
     )
     api.state.world = world
     errors.install(api)
-    for module in (users, orgs, apps, audit, operator, health):
+    for module in (users, orgs, apps, billing, audit, operator, operator_orgs, health):
         api.include_router(module.router)
     described = api.openapi
 

@@ -10,7 +10,7 @@ from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from starlette.responses import JSONResponse
 
-from tollway.domain.errors import Invalid, TollwayError, Unauthenticated
+from tollway.domain.errors import Invalid, Limited, TollwayError, Unauthenticated
 
 UNFORESEEN = "something went wrong here"
 
@@ -37,9 +37,12 @@ def install(api: FastAPI) -> None:
 
 
 def response(error: TollwayError) -> JSONResponse:
-    """The error as an answer."""
-    headers = {"WWW-Authenticate": "Bearer"} if isinstance(error, Unauthenticated) else None
-    return JSONResponse({"detail": detail(error)}, error.status, headers)
+    """The error as an answer; one of a limit has its `code` too, since there is something to do about it."""
+    headers = {name.decode(): value.decode() for name, value in error.headers}
+    if isinstance(error, Unauthenticated):
+        headers["WWW-Authenticate"] = "Bearer"
+    code = {"code": error.code} if isinstance(error, Limited) else {}
+    return JSONResponse({"detail": detail(error), **code}, error.status, headers)
 
 
 def detail(error: TollwayError) -> Any:  # noqa: ANN401 - a sentence, or a list of faults

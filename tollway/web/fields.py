@@ -1,11 +1,11 @@
-"""The types of fields in requests: bounded text that every database can hold.
+"""The types of fields in requests: bounded text and numbers that every database can hold.
 
-Owns what text is accepted; does not own what it means.
+Owns what is accepted; does not own what it means.
 """
 
 from typing import Annotated
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, StringConstraints
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
 
 _ALLOWED_CONTROLS = frozenset("\n\t\r")
 
@@ -47,3 +47,5 @@ AuthUser = Annotated[
     AfterValidator(_no_colon),
 ]
 Token = Annotated[str, StringConstraints(min_length=1, max_length=4_096), AfterValidator(_printable)]
+RatePerMinute = Annotated[int, Field(ge=1, le=10**9)]
+TokensPerMinute = Annotated[int, Field(ge=1, le=10**15)]

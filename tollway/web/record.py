@@ -1,12 +1,12 @@
-"""The organisation record and its cycles as JSON: the fields of the domain's classes, in their order.
+"""The organisation record and its kin as JSON: the fields of the domain's classes, in their order.
 
 Owns the rendering: money as an exact number, at most nine decimals, no exponent. Does not own
 the fields; the schema in OpenAPI is made from the same class that the values come in.
 """
 
 from collections.abc import Sequence
-from dataclasses import MISSING, asdict, fields
-from typing import Annotated, Any, get_args, get_type_hints
+from dataclasses import MISSING, fields
+from typing import Annotated, Any, get_args, get_origin, get_type_hints
 
 import msgspec
 from pydantic import BaseModel, Field, WithJsonSchema, create_model
@@ -15,6 +15,9 @@ from starlette.responses import Response
 from tollway.domain.cycle import CycleRecord
 from tollway.domain.money import Nano, usd
 from tollway.domain.org import Organisation
+from tollway.domain.payment import PaymentDetails
+from tollway.domain.subscription import Subscription
+from tollway.store.app_limits import AppLimits, KeyLimits
 
 _DOLLARS = {"type": "number", "description": "dollars, exact, at most nine decimals"}
 
@@ -24,34 +27,46 @@ def dollars(nano: Nano) -> msgspec.Raw:
     return msgspec.Raw(usd(nano).encode())
 
 
-def _hints(of: type) -> dict[str, Any]:
-    return get_type_hints(of, include_extras=True)
+_MODELS: dict[Any, Any] = {}
+"""By the domain's class, what describes it: for the fields that hold one."""
+_MONEY: dict[type, frozenset[str]] = {}
+"""By the same, its fields that hold nano-dollars, or none."""
 
 
-def _money(of: type) -> frozenset[str]:
-    """The fields that hold nano-dollars, or none."""
-    return frozenset(
-        name for name, hint in _hints(of).items() if Nano in (get_args(hint)[0], *get_args(get_args(hint)[0]))
-    )
+def _hints(of: type) -> dict[str, tuple[Any, str | None]]:
+    """Each field's type, and its sentence if it has one."""
+    hints = get_type_hints(of, include_extras=True)
+    return {
+        name: get_args(hint)[:2] if get_origin(hint) is Annotated else (hint, None)
+        for name, hint in hints.items()
+    }
 
 
-def _field(hint: Any, default: object, is_money: bool) -> Any:  # noqa: ANN401 - what `create_model` takes
-    kind, description = get_args(hint)
-    if is_money:
-        nullable = kind is not Nano
-        shape = {"anyOf": [_DOLLARS, {"type": "null"}]} if nullable else _DOLLARS
-        kind = Annotated[kind, WithJsonSchema(shape)]
+def _is_money(kind: Any) -> bool:  # noqa: ANN401 - a type, or a union of some
+    return Nano in (kind, *get_args(kind))
+
+
+def _field(kind: Any, description: str | None, default: object) -> Any:  # noqa: ANN401 - what `create_model` takes
+    shown = kind
+    if _is_money(kind):
+        shown = Annotated[kind, WithJsonSchema({"anyOf": [_DOLLARS, {"type": "null"}]})]
+        if kind is Nano:
+            shown = Annotated[kind, WithJsonSchema(_DOLLARS)]
+    for of, model in _MODELS.items():
+        holding = {of: model, of | None: model | None, list[of]: list[model]}  # type: ignore[valid-type]  # classes of run time
+        shown = holding.get(kind, shown)
     if default is MISSING:
-        return kind, Field(description=description)
-    return kind, Field(default, description=description)
+        return shown, Field(description=description)
+    return shown, Field(default, description=description)
 
 
 def _model(name: str, of: Any, doc: str) -> type[BaseModel]:  # noqa: ANN401 - a dataclass; mypy has no name for one
-    hints, money = _hints(of), _money(of)
-    shapes = {
-        field.name: _field(hints[field.name], field.default, field.name in money) for field in fields(of)
-    }
-    return create_model(name, __doc__=doc, **shapes)
+    hints = _hints(of)
+    shapes = {field.name: _field(*hints[field.name], field.default) for field in fields(of)}
+    made: type[BaseModel] = create_model(name, __doc__=doc, **shapes)
+    _MODELS[of] = made
+    _MONEY[of] = frozenset(name for name, (kind, _) in hints.items() if _is_money(kind))
+    return made
 
 
 OrgRecord = _model(
@@ -71,26 +86,35 @@ class Cycles(BaseModel):
     has_more: bool
 
 
-_ORG_MONEY = _money(Organisation)
-_CYCLE_MONEY = _money(CycleRecord)
+SubscriptionShown = _model("Subscription", Subscription, "What a tier offers.")
+PaymentDetailsShown = _model(
+    "PaymentDetails",
+    PaymentDetails,
+    "What an organisation may spend, on which plan, and how its trial stands.",
+)
+KeyLimitsShown = _model("KeyLimits", KeyLimits, "The limits of one key, which is known by its end.")
+AppLimitsShown = _model("AppLimits", AppLimits, "The limits of an app and of its valid keys.")
 
 
-def record_response(org: Organisation, status: int = 200) -> Response:
-    """The record as an HTTP answer."""
-    return _response(_values(org, _ORG_MONEY), status)
+def record_response(of: Organisation | PaymentDetails | AppLimits | KeyLimits, status: int = 200) -> Response:
+    """One of these as an HTTP answer."""
+    return Response(msgspec.json.encode(_shown(of)), status, media_type="application/json")
 
 
 def cycles_response(cycles: Sequence[CycleRecord], has_more: bool) -> Response:
     """Cycles as an HTTP answer."""
-    return _response({"cycles": [_values(cycle, _CYCLE_MONEY) for cycle in cycles], "has_more": has_more})
+    body = {"cycles": [_shown(cycle) for cycle in cycles], "has_more": has_more}
+    return Response(msgspec.json.encode(body), media_type="application/json")
 
 
-def _values(of: Organisation | CycleRecord, money: frozenset[str]) -> dict[str, Any]:
+def _shown(of: Any) -> Any:  # noqa: ANN401 - one of the described classes, or what its fields hold
+    if isinstance(of, list):
+        return [_shown(item) for item in of]
+    money = _MONEY.get(type(of))
+    if money is None:
+        return of
     return {
-        name: dollars(value) if name in money and value is not None else value
-        for name, value in asdict(of).items()
+        field.name: dollars(value) if field.name in money and value is not None else _shown(value)
+        for field in fields(of)
+        for value in [getattr(of, field.name)]
     }
-
-
-def _response(body: object, status: int = 200) -> Response:
-    return Response(msgspec.json.encode(body), status, media_type="application/json")

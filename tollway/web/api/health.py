@@ -19,7 +19,11 @@ async def healthz() -> dict[str, str]:
 @router.get("/readyz", responses={503: {"description": "A check failed; the body says which."}})
 async def readyz(world: TheWorld) -> JSONResponse:
     """Calls can be served: the database answers and there is room to record them."""
-    checks = {"database": "ok", "journal": world.journal.trouble or "ok"}
+    checks = {
+        "database": "ok",
+        "journal": world.journal.trouble or "ok",
+        "limits": world.gateway.limits.trouble or "ok",
+    }
     try:
         await world.database.read(operator_token_hash)
     except StoreUnavailable as error:

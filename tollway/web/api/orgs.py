@@ -75,6 +75,7 @@ async def create_org(body: OrgCreate, person: ThePerson, world: TheWorld) -> Res
         billing_email=body.billing_email or "",
         benchmark_model=body.benchmark_model,
         privacy_level=body.privacy_level,
+        opening=world.settings.opening,
         now_us=world.clock.now_us(),
     )
     return record_response(made, 201)

@@ -1,0 +1,276 @@
+"""Limits under load: four processes on one PostgreSQL, 64 clients, and the vendor's own bill.
+
+Owns what is limited, what befalls those who hold the limits, and what must have come of it; does
+not own the comparison of the books (`books.py`). The vendor honours caps and fails never.
+"""
+
+import asyncio
+import os
+import random
+import re
+import signal
+from collections import Counter
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager, closing
+from dataclasses import dataclass
+from decimal import Decimal
+from pathlib import Path
+
+from sqlalchemy import Connection, func, select
+
+from tests.peers.postgres import PostgresServer
+from tests.soak.crowd import Crowd, Habit, alone
+from tests.soak.installation import MAX_RATE, PROVIDER, Installation, installation
+from tests.soak.load import Seen
+from tests.soak.scenarios import Progress, Report, settled, silent
+from tollway.domain.clock import US_PER_S, SystemClock
+from tollway.domain.limit import MINUTE_US, minute_of
+from tollway.domain.series import Metric
+from tollway.store.database import Database, all_orgs
+from tollway.store.schema import leases, ledger, series_totals
+
+WORKERS = 4
+RATE = 600
+LEAST_WITH_A_KILL = 590
+HARD_USD = Decimal("1.00")
+REACHED_USD = Decimal("0.99")
+CHEAP, DEAR = f"{PROVIDER}/small", f"{PROVIDER}/large"
+REST_S = 60.0
+"""What lies idle comes back after half of it at the latest."""
+RECOVERED_S = 20.0
+"""Until what a killed process held of a minute is used up by others."""
+
+_STEP_S = 0.05
+_WORDS = 200
+_BOUNDARY_US = US_PER_S // 2
+_LAST_CALLS = 64
+_ACCEPTS = re.compile(r"\[worker (\d+)\] \S+ process (\d+) accepts connections")
+_VENDOR = ("--faults", "none", "--chunk-ms", "0")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Minute:
+    """What one clock minute let through."""
+
+    start_us: int
+    with_kill: bool
+    billed: int
+    rows: int
+
+    def __str__(self) -> str:
+        return f"{self.billed} on the bill, {self.rows} rows{' (a worker was killed)' * self.with_kill}"
+
+
+async def spending(folder: Path, seed: int, *, postgres: PostgresServer) -> Report:
+    """A hard limit of a dollar: all clients ask until they are refused."""
+    async with _fleet(folder, seed, postgres) as made:
+        await made.ask("PUT", "/v1/billing/limits", made.user_token, {"spending_limit_hard": float(HARD_USD)})
+        await asyncio.sleep(1)  # it is in force within a second
+        # Some 500 calls; each may cost more than the whole limit, and is shortened.
+        habit = Habit(model=DEAR, words=(_WORDS, _WORDS), refusals=2, back_off_s=(0.5, 1))
+        crowd = Crowd(made.bases()[0], made.app_key, habit, seed)
+        await crowd.until_refused()
+        last = await alone(made.bases()[0], made.app_key, DEAR, users=_users(seed), words=_WORDS)
+        seen = [*crowd.seen, *last]
+        differences = [
+            f"after the limit was reached: {one}" for one in last if one.code != "spending_limit_reached"
+        ]
+        differences += await _held_at_rest(made)
+        if not crowd.counts["shortened"]:
+            differences.append("no call was shortened")
+        differences += await _miscounted(made, seen)
+        record = (await made.record()).total_tokens_cost
+        report = await settled(made, "hard limit", differences, seen=seen)
+        billed = sum((Decimal(line.cost_usd) for line in await made.bill()), Decimal(0))
+        rows = sum((row.cost_usd or Decimal(0) for row in await made.rows()), Decimal(0))
+        for what, spent in (("bill", billed), ("ledger", rows), ("record", record)):
+            if not REACHED_USD <= spent <= HARD_USD:
+                report.differences.append(f"the {what} says ${spent} of ${HARD_USD}")
+        report.notes.append(
+            f"${billed} on the bill, ${rows} in rows, ${record} on the record; {_shown(crowd)}"
+        )
+        return report
+
+
+async def minutes(
+    folder: Path,
+    seed: int,
+    *,
+    postgres: PostgresServer,
+    kills: Sequence[bool] = (False, True, False, False),
+    last_s: float = 60,
+    progress: Progress = silent,
+) -> Report:
+    """A rate limit of 600: minute after minute is used up, a worker being killed in some of them.
+
+    Of the last minute, only the first `last_s` seconds are looked at.
+    """
+    chance = random.Random(seed)  # noqa: S311 - it has to be replayed
+    async with _fleet(folder, seed, postgres) as made:
+        await made.change_org(rate_limit=RATE)
+        habit = Habit(model=CHEAP, words=(1, 20), back_off_s=(0.05, 0.15))
+        crowd = Crowd(made.bases()[0], made.app_key, habit, seed)
+        async with crowd.asking():
+            start_us = minute_of(SystemClock().now_us()) + MINUTE_US
+            for number, with_kill in enumerate(kills):
+                begin_us = start_us + number * MINUTE_US
+                await _until(begin_us)
+                if with_kill:
+                    await asyncio.sleep(chance.uniform(0.2, 0.8))
+                    worker = chance.choice(sorted(_workers(made)))
+                    os.kill(_workers(made)[worker], signal.SIGKILL)
+                is_last = number == len(kills) - 1
+                await _until(begin_us + (int(last_s * US_PER_S) if is_last else MINUTE_US))
+                progress(f"minute {number + 1} of {len(kills)}: {crowd.counts}")
+        report = await settled(made, "rate limit", seen=crowd.seen, killed=any(kills))
+        found = await _minutes(made, start_us, kills)
+        for minute in found:
+            for count in (minute.billed, minute.rows):
+                if not (LEAST_WITH_A_KILL if minute.with_kill else RATE) <= count <= RATE:
+                    report.differences.append(f"a minute let through {minute}")
+        report.notes.extend(f"a minute: {minute}" for minute in found)
+        report.notes.append(_shown(crowd))
+        return report
+
+
+async def disconnects(folder: Path, seed: int, *, postgres: PostgresServer, times: int) -> Report:
+    """Clients leave at any moment: nothing stays reserved, and no call counts as running."""
+    async with _fleet(folder, seed, postgres) as made:
+        # So near that some calls are shortened, so far that none is refused.
+        limit = {"spending_limit_hard": 15}
+        await made.ask("PUT", "/v1/billing/limits", made.user_token, limit)
+        await made.change_org(max_in_flight=1_000, tokens_per_minute=MAX_RATE)
+        await asyncio.sleep(1)
+        habit = Habit(model=CHEAP, words=(1, 100), stream_share=0.6, back_off_s=(0, 0.1), stays_s=(0, 0.2))
+        crowd = Crowd(made.bases()[0], made.app_key, habit, seed)
+        await crowd.ask(times)
+        differences = await _held_at_rest(made)
+        await made.change_org(max_in_flight=1)
+        await asyncio.sleep(1)
+        last = await _one_of_each(made, seed)
+        differences += [f"one at a time: {one}" for one in last if not one.is_done]
+        differences += await _held_at_rest(made)
+        seen = [*crowd.seen, *last]
+        report = await settled(made, "disconnects", differences, seen=seen)
+        report.notes.append(f"{report.counts['hung_up']} left; {_shown(crowd)}")
+        return report
+
+
+@asynccontextmanager
+async def _fleet(folder: Path, seed: int, postgres: PostgresServer) -> AsyncIterator[Installation]:
+    """Four processes that accept connections, on a database of their own."""
+    name = f"limits_{folder.name}_{seed}"
+    postgres.create_database(name)
+    url = postgres.url(name)
+    async with installation(
+        folder, seed=seed, database_url=url, vendor_flags=_VENDOR, workers=str(WORKERS)
+    ) as made:
+        async with asyncio.timeout(REST_S):
+            while len(_workers(made)) < WORKERS:  # noqa: ASYNC110 - what other processes log has no event
+                await asyncio.sleep(_STEP_S)
+        yield made
+
+
+def _workers(made: Installation) -> dict[int, int]:
+    """The process of each worker, by its number."""
+    return {int(number): int(process) for number, process in _ACCEPTS.findall(made.said)}
+
+
+def _users(seed: int) -> list[str]:
+    return [f"last-{seed}-{number}" for number in range(_LAST_CALLS)]
+
+
+async def _one_of_each(made: Installation, seed: int) -> list[Seen]:
+    """Calls one after the other, until each process has answered some."""
+    seen: list[Seen] = []
+    asked = Counter[str]()
+    with closing(Database(made.sql_url)) as database:
+        while len(asked) < WORKERS:
+            users = [f"last-{seed}-{len(seen)}-{number}" for number in range(_LAST_CALLS)]
+            seen += await alone(made.bases()[0], made.app_key, CHEAP, users=users)
+            done = {one.request_id for one in seen if one.is_done}
+            if len(done) < len(seen):
+                break
+            async with asyncio.timeout(REST_S):
+                while asked.total() < len(done):
+                    asked = Counter(await database.read(_journals_of, done))
+    return seen
+
+
+async def _held_at_rest(made: Installation) -> list[str]:
+    """Wait until no process has anything of a limit in dollars; what some have after all the time."""
+    with closing(Database(made.sql_url)) as database:
+        deadline = asyncio.get_running_loop().time() + REST_S
+        while held := await database.read(_leases):
+            if asyncio.get_running_loop().time() > deadline:
+                return [f"still reserved at rest: {each}" for each in held]
+            await asyncio.sleep(_STEP_S)
+    return []
+
+
+async def _miscounted(made: Installation, seen: Sequence[Seen]) -> list[str]:
+    """Wait until as many calls are counted as refused as clients saw refused."""
+    expected = sum(one.code == "spending_limit_reached" for one in seen)
+    with closing(Database(made.sql_url)) as database:
+        deadline = asyncio.get_running_loop().time() + REST_S
+        while (counted := await database.read(_refused)) != expected:
+            if asyncio.get_running_loop().time() > deadline:
+                return [f"{counted} refusals were counted, clients saw {expected}"]
+            await asyncio.sleep(_STEP_S)
+    return []
+
+
+async def _minutes(made: Installation, start_us: int, kills: Sequence[bool]) -> list[Minute]:
+    """What each minute let through, by the bill and by the rows.
+
+    A line is written when its call ends, a row begins before its call is let through, and clocks
+    differ by a little. At a minute's end nobody is let through, so it is cut a moment before.
+    """
+    lines = [line.time_us for line in await made.bill()]
+    with closing(Database(made.sql_url)) as database:
+        rows = await database.read(_begun)
+    return [
+        Minute(
+            start_us=begin_us,
+            with_kill=with_kill,
+            billed=_within(lines, begin_us),
+            rows=_within(rows, begin_us),
+        )
+        for begin_us, with_kill in ((start_us + at * MINUTE_US, kill) for at, kill in enumerate(kills))
+    ]
+
+
+def _within(times_us: Sequence[int], begin_us: int) -> int:
+    return sum(0 <= time_us - begin_us + _BOUNDARY_US < MINUTE_US for time_us in times_us)
+
+
+async def _until(us: int) -> None:
+    await asyncio.sleep(max(0, us - SystemClock().now_us()) / US_PER_S)
+
+
+def _shown(crowd: Crowd) -> str:
+    return ", ".join(f"{count} {what}" for what, count in sorted(crowd.counts.items()))
+
+
+@all_orgs
+def _leases(db: Connection) -> list[str]:
+    where = (leases.c.minute_us == 0, leases.c.lent != 0)
+    return [str(tuple(row)) for row in db.execute(select(leases).where(*where))]
+
+
+@all_orgs
+def _begun(db: Connection) -> list[int]:
+    return list(db.execute(select(ledger.c.started_us).where(ledger.c.kind == "usage")).scalars())
+
+
+@all_orgs
+def _journals_of(db: Connection, request_ids: set[str | None]) -> list[str]:
+    return list(db.execute(select(ledger.c.journal_id).where(ledger.c.request_id.in_(request_ids))).scalars())
+
+
+@all_orgs
+def _refused(db: Connection) -> int:
+    where = series_totals.c.metric == Metric.REFUSED.value
+    return int(
+        db.execute(select(func.coalesce(func.sum(series_totals.c.value), 0)).where(where)).scalar_one()
+    )

@@ -1,0 +1,108 @@
+"""Alerts: that an organisation is to be told of something, once in each cycle.
+
+An alert and its letter in the outbox are written in the transaction that makes them true; of many
+that raise one at once, the row that comes first decides. Owns the table `alerts` and when a
+spending limit counts as crossed; does not own letters' texts or their sending.
+"""
+
+from collections.abc import Collection, Mapping
+
+from sqlalchemy import ColumnElement, Connection, and_, exists, insert, or_, select, tuple_
+from sqlalchemy.dialects import postgresql, sqlite
+
+from tollway.domain.cycle import Cycle
+from tollway.domain.ids import OrgId, new_id
+from tollway.domain.moment import iso
+from tollway.domain.money import Nano, usd
+from tollway.domain.org import AlertKind
+from tollway.store.cycles import current_cycle
+from tollway.store.database import all_orgs
+from tollway.store.schema import alerts, cycle_totals, orgs, outbox
+
+_LIMITS = {
+    AlertKind.SOFT_LIMIT: orgs.c.spending_limit_soft_nano,
+    AlertKind.HARD_LIMIT: orgs.c.spending_limit_hard_nano,
+}
+_SPENT = cycle_totals.c.cost_prompt_nano + cycle_totals.c.cost_completion_nano
+
+
+def raise_alert(
+    db: Connection,
+    org: OrgId,
+    *,
+    cycle_start_us: int,
+    kind: AlertKind,
+    content: Mapping[str, str | int | None],
+    now_us: int,
+) -> bool:
+    """Write the alert and its letter, unless the cycle has this alert already; whether it was the first."""
+    first = (postgresql if db.dialect.name == "postgresql" else sqlite).insert(alerts)
+    alert = {"org_id": org, "cycle_start_us": cycle_start_us, "kind": kind.value, "raised_us": now_us}
+    adding = first.values(alert).on_conflict_do_nothing().returning(alerts.c.kind)
+    if db.execute(adding).first() is None:
+        return False
+    letter = {"kind": f"alert.{kind}", "content": dict(content), "added_us": now_us}
+    db.execute(insert(outbox).values(id=new_id(now_us), org_id=org, **letter))
+    return True
+
+
+@all_orgs
+def raise_crossed(db: Connection, touched: Collection[tuple[OrgId, int]], now_us: int) -> None:
+    """Raise what is due where the totals of these (organisation, cycle start) or its limits changed."""
+    if not touched:
+        return
+    due = {kind: _is_due(kind, limit) for kind, limit in _LIMITS.items()}
+    found = db.execute(
+        select(
+            orgs.c.id,
+            cycle_totals.c.cycle_start_us,
+            _SPENT.label("spent_nano"),
+            *_LIMITS.values(),
+            *(is_due.label(kind) for kind, is_due in due.items()),
+        )
+        .join(orgs, orgs.c.id == cycle_totals.c.org_id)
+        .where(
+            tuple_(cycle_totals.c.org_id, cycle_totals.c.cycle_start_us).in_(sorted(touched)),
+            or_(*due.values()),
+        )
+        # In one order, so that two that raise the same alerts do not wait for each other.
+        .order_by(orgs.c.id, cycle_totals.c.cycle_start_us)
+    )
+    for row in found.mappings().all():
+        org = OrgId(row["id"])
+        cycle = current_cycle(db, org, row["cycle_start_us"])
+        for kind in due:
+            if row[kind]:
+                content = told_of(row[_LIMITS[kind]], row["spent_nano"], cycle)
+                start_us = row["cycle_start_us"]
+                raise_alert(db, org, cycle_start_us=start_us, kind=kind, content=content, now_us=now_us)
+
+
+def told_of(limit: int, spent: int, cycle: Cycle) -> dict[str, str | int | None]:
+    """What a letter about a spending limit says: dollars as exact decimals, and the cycle."""
+    return {
+        "limit": usd(Nano(limit)),
+        "spent": usd(Nano(spent)),
+        "cycle_start": iso(cycle.start_us),
+        "cycle_end": iso(cycle.end_us),
+    }
+
+
+def raised_alerts(db: Connection, org: OrgId, cycle_start_us: int) -> dict[AlertKind, int]:
+    """When each alert of this cycle was raised, microseconds; without those that were not."""
+    rows = db.execute(
+        select(alerts.c.kind, alerts.c.raised_us).where(
+            alerts.c.org_id == org, alerts.c.cycle_start_us == cycle_start_us
+        )
+    )
+    return {AlertKind(row.kind): row.raised_us for row in rows}
+
+
+def _is_due(kind: AlertKind, limit: ColumnElement[int]) -> ColumnElement[bool]:
+    """Whether the limit is set and reached, and nobody was told in this cycle."""
+    told = exists().where(
+        alerts.c.org_id == cycle_totals.c.org_id,
+        alerts.c.cycle_start_us == cycle_totals.c.cycle_start_us,
+        alerts.c.kind == kind.value,
+    )
+    return and_(limit > 0, limit <= _SPENT, ~told)
