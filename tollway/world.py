@@ -261,6 +261,7 @@ async def _fold_the_rest(world: World) -> None:
     journal = world.journal
     try:
         async with asyncio.timeout(patience_s):
+            world.gateway.limits.refused.flush(journal, world.clock.now_us())
             await journal.sync()
             await world.folder.drain()
             if not (journal.open or journal.trouble or world.folder.is_damaged):

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
@@ -94,12 +94,16 @@ class Bank:
         self.gate.set()
         """What an order waits for before it is carried out."""
         self.gets_back: Counter[Pot] = Counter()
-        """What others give back between two orders, if it is missed."""
+        """What others give back after the next order."""
+        self.meanwhile: Callable[[], Awaitable[object]] | None = None
+        """What happens while an order is on its way."""
         self._told: dict[int, Terms] = {}
 
     async def __call__(self, order: Order) -> Terms:
         self.orders.append(order)
         await self.gate.wait()
+        if self.meanwhile is not None:
+            await self.meanwhile()
         if self.is_away:
             raise StoreUnavailable("the database is away")
         if self.is_silent:

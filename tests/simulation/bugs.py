@@ -14,10 +14,11 @@ from tollway.domain.ledger import Batch, Entry, Outcome, Start
 from tollway.metering.disk import Lock, Segment
 from tollway.metering.frames import Frame, frames, read_header
 from tollway.metering.journal import Journal
+from tollway.metering.reader import Piece
 from tollway.metering.recovery import Recovery
 from tollway.store.database import all_orgs
 from tollway.store.journals import close_journal, move_to, position_of
-from tollway.store.schema import cycle_totals, ledger
+from tollway.store.schema import cycle_totals, ledger, series_totals
 from tollway.store.usage import fold
 
 
@@ -63,6 +64,18 @@ def closes_what_it_lacks(db: Connection, journal: JournalId, now_us: int, *, fol
     """Closes a journal that a restored database lacks some of."""
     del folded_to
     close_journal(db, journal, now_us)
+
+
+@all_orgs
+def refuses_twice(db: Connection, batch: Batch, now_us: int) -> int:
+    """Counts the refused calls again that it is handed again."""
+    folded_to = position_of(db, batch.journal, now_us)
+    for at, refused in batch.refusals:
+        if at < folded_to:
+            series = (series_totals.c.org_id == refused.org_id, series_totals.c.label == refused.code)
+            value = series_totals.c.value + refused.count
+            db.execute(update(series_totals).where(*series).values(value=value))
+    return fold(db, batch, now_us)
 
 
 def _add(db: Connection, entry: Entry, **amounts: int) -> None:
@@ -142,6 +155,14 @@ class Optimist(Recovery):
         await super()._close(journal, folded_to, ())
 
 
+class Deaf(Recovery):
+    """Leaves out the refused calls that the dead counted."""
+
+    async def _move(self, journal: JournalId, first: int, piece: Piece) -> int:
+        piece.refusals.clear()
+        return await super()._move(journal, first, piece)
+
+
 class _Stubborn(Segment):
     def __init__(self, segment: Segment) -> None:
         self._segment = segment
@@ -185,6 +206,8 @@ BUGS = {
     "a fold skips what a restored database lacks": Bug(
         Parts(instead={fold: skips_what_it_lacks}), ["restore"]
     ),
+    "a fold counts refused calls twice": Bug(Parts(instead={fold: refuses_twice}), ["store_after"]),
+    "refused calls that the dead counted are left out": Bug(Parts(recovery=Deaf), ["kill"]),
     "an unsettled row that is folded again frees its hold": Bug(
         Parts(instead={fold: frees_again}), ["kill", "store_after"]
     ),

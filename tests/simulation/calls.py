@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from fractions import Fraction
 from random import Random
@@ -16,7 +16,9 @@ from tollway.domain.ids import AppId, JournalId, KeyId, OrgId, RequestId
 from tollway.domain.ledger import NOTHING, Entry, Outcome, Start
 from tollway.domain.money import NANO_PER_USD, Nano
 from tollway.domain.price import Price, compile_price, cost_of
+from tollway.domain.refusal import Refused
 from tollway.domain.usage import Unit
+from tollway.limits.refused import RefusedCounts
 from tollway.metering.journal import Fsync, Journal
 
 ORGS = (OrgId("org-1"), OrgId("org-2"))
@@ -84,6 +86,20 @@ class Call:
         )
 
 
+@dataclass(slots=True, kw_only=True)
+class Refusal:
+    """Calls that were refused for a reason of their own, as whoever sees everything knows it."""
+
+    journal: JournalId
+    count: int = 0
+    is_told: bool = False
+    """The journal took it, and no write failed."""
+    is_kept: bool = False
+    """It outlives the machine."""
+    is_lost: bool = False
+    """A fault came that may cost it."""
+
+
 class Book:
     """All calls, in the order in which they began."""
 
@@ -93,6 +109,8 @@ class Book:
         self.num_open: defaultdict[JournalId, int] = defaultdict(int)
         self.bodies: set[tuple[str, int, str, int, bytes]] = set()
         """Pieces that were to be kept, as their rows are."""
+        self.refusals: dict[str, Refusal] = {}
+        """By the reason."""
         self.ended: defaultdict[JournalId, list[Call]] = defaultdict(list)
 
     def begin(self, call: Call) -> None:
@@ -111,15 +129,42 @@ class Book:
         for call in self.ended[journal][-num_unwritten:] if num_unwritten else ():
             call.was_unwritten = True
 
+    def keep_refusals(self, journal: JournalId) -> None:
+        """What this journal took of them now outlives the machine."""
+        for refusal in self.refusals.values():
+            refusal.is_kept |= refusal.journal == journal and refusal.is_told
+
+    def lose_refusals(self, journal: JournalId | None = None) -> None:
+        """What of this journal, or of any, is not stored may be gone: it is never told again."""
+        for refusal in self.refusals.values():
+            refusal.is_lost |= journal in (None, refusal.journal) and not refusal.is_kept
+
     def lose_power(self) -> None:
         """The machine is gone, and with it what was not stored."""
         for call in self.calls.values():
             call.may_be_forgotten = True
+        self.lose_refusals()
 
     def may_forget(self, journal: JournalId) -> None:
         """What this journal has that is not stored may be gone."""
         for call in self.by_journal[journal]:
             call.may_be_forgotten = True
+
+
+class _Told:
+    """A journal; what it takes is noted."""
+
+    def __init__(self, journal: Journal, book: Book) -> None:
+        self._journal = journal
+        self._book = book
+
+    def refused(self, counts: Iterable[Refused]) -> bool:
+        """As the journal says."""
+        told = list(counts)
+        is_told = self._journal.refused(told)
+        for each in told:
+            self._book.refusals[each.code].is_told |= is_told
+        return is_told
 
 
 class Client:
@@ -134,6 +179,21 @@ class Client:
         self._clock = clock
         self._random = random
         self._faults = faults
+
+    def refuse(self, counts: RefusedCounts) -> None:
+        """Some calls are refused for a reason of their own; mostly the journal is told at once."""
+        reason = f"reason-{len(self._book.refusals):06}"
+        refusal = Refusal(journal=self._journal.id, count=self._random.randint(1, 3))
+        self._book.refusals[reason] = refusal
+        org = self._random.choice(ORGS)
+        for _ in range(refusal.count):
+            counts.count(org, "acme-app", reason)
+        if self._random.random() < 0.2:
+            return
+        num_failed = self._faults.happened["write_eio"]
+        counts.flush(_Told(self._journal, self._book), self._clock.now_us())
+        if self._faults.happened["write_eio"] > num_failed:
+            self._book.lose_refusals(self._journal.id)
 
     async def request(self) -> None:
         """One request, with as many attempts as it takes."""

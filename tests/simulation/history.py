@@ -87,9 +87,12 @@ class History:
             own = world.journal
             if own.id == journal and not own.unwritten and not own.trouble and self.platter.is_clean(journal):
                 self.book.keep(journal)
+                if not self.platter.has_failed(journal):
+                    self.book.keep_refusals(journal)
 
     def _failed(self, journal: JournalId) -> None:
-        """Nothing is ever written again where nothing has to be stored."""
+        """Nothing is ever written again where nothing has to be stored; and refusals never are."""
+        self.book.lose_refusals(journal)
         if self.plan.fsync == "never":
             self.book.may_forget(journal)
 
@@ -99,6 +102,9 @@ class History:
             known = set(self.server.rows("SELECT request_id, attempt FROM ledger"))
             for call in self.book.by_journal[journal]:
                 call.is_lost |= call.start.key not in known
+            counted = {reason for (reason,) in self.server.rows("SELECT label FROM series_totals")}
+            for reason, refusal in self.book.refusals.items():
+                refusal.is_lost |= refusal.journal == journal and reason not in counted
 
     async def _happen(self) -> None:
         plan, draw = self.plan, self.random
@@ -242,6 +248,8 @@ class History:
             file.rot(self.random.randrange(each.begin, each.end))
             for call in self.book.by_journal[header.journal]:
                 call.is_lost |= call.start.request_id.encode() in each.payload
+            for reason, refusal in self.book.refusals.items():
+                refusal.is_lost |= refusal.journal == header.journal and reason.encode() in each.payload
 
     def _give_verdict(self) -> None:
         """An operator gives up a call that is still open."""

@@ -22,6 +22,7 @@ _CYCLE = """
            cost_completion_nano, num_unsettled, held_nano
     FROM cycle_totals
 """
+_REFUSED = "SELECT label, value FROM series_totals WHERE metric = 'refused'"
 
 
 def check_always(history: "History") -> None:
@@ -55,6 +56,9 @@ def check_commit(history: "History") -> None:
     doubled = [key for key, count in Counter(row[2:5] for row in rows.values()).items() if count > 1]
     if doubled:
         history.violate(f"{doubled} have more than one row")
+    for reason, count in history.server.rows(_REFUSED):
+        if count != history.book.refusals[reason].count:
+            history.violate(f"{reason} is counted {count} times: {history.book.refusals[reason]}")
     known = {row[2:4] for row in rows.values()}
     for journal, folded_to in history.server.rows("SELECT id, folded_to FROM journals"):
         if history.platter.has_failed(journal):
@@ -81,6 +85,10 @@ def check_at_the_end(history: "History") -> None:
     bodies = set(history.server.rows("SELECT request_id, attempt, part, at, data FROM bodies"))
     if not bodies <= history.book.bodies:
         history.violate("bodies are kept that nobody sent")
+    counted = {reason for reason, _ in history.server.rows(_REFUSED)}
+    for reason, refusal in history.book.refusals.items():
+        if refusal.is_told and not refusal.is_lost and reason not in counted:
+            history.violate(f"{reason} is not counted: {refusal}")
     _check_journals(history)
     _check_totals(history)
 
@@ -187,6 +195,7 @@ def _check_totals(history: "History") -> None:
         row[:-1]: row[-1]
         for row in history.server.rows(
             "SELECT org_id, app, model, provider, metric, label, value FROM series_totals"
+            " WHERE metric != 'refused'"
         )
     }
     if {key: value for key, value in stored.items() if value} != {k: v for k, v in series.items() if v}:

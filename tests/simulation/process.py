@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import dataclass, field
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, cast
 from uuid import UUID
 
@@ -13,6 +14,7 @@ from tests.simulation.scheduler import Life, SkewedClock
 from tollway.domain.clock import US_PER_S
 from tollway.domain.errors import JournalUnreadable, MeteringUnavailable, StoreUnavailable
 from tollway.domain.ids import JournalId
+from tollway.limits.refused import RefusedCounts
 from tollway.metering.folder import Folder
 from tollway.metering.journal import Journal
 from tollway.metering.recovery import Recovery
@@ -35,6 +37,19 @@ _SETTINGS = Settings(drain_s=2)
 
 def _as_it_is(_head: bytes, piece: bytes) -> bytes:
     return piece
+
+
+class _Unlimited:
+    """The limits of a process whose calls are refused by a die alone."""
+
+    def __init__(self, refused: RefusedCounts) -> None:
+        self.refused = refused
+
+    def drop(self) -> None:
+        """There is nothing to drop."""
+
+    async def tidy(self) -> None:
+        """Nor to give back."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,6 +80,7 @@ class Process:
         self._clock = SkewedClock(history.loop, history.random.randint(-skew_us, skew_us))
         self._tasks: list[asyncio.Task[None]] = []
         self._calls: list[asyncio.Task[None]] = []
+        self._refused = RefusedCounts()
 
     @property
     def is_alive(self) -> bool:
@@ -87,7 +103,13 @@ class Process:
                 history.random,
                 history.faults,
             )
+            if history.random.random() < 0.3:
+                self._spawn(self._guarded(self._refuse(client)))
+                return
             self._calls.append(self._spawn(self._guarded(client.request())))
+
+    async def _refuse(self, client: Client) -> None:
+        client.refuse(self._refused)
 
     def do(self, work: Callable[[World], Awaitable[object]]) -> None:
         """Let it do something once; what fails is left at that."""
@@ -137,7 +159,7 @@ class Process:
             journal=journal,
             folder=Folder(journal, disk, database, self._clock),
             recovery=history.parts.recovery(disk, database, self._clock, own=journal.id),
-            gateway=cast("Gateway", None),
+            gateway=cast("Gateway", SimpleNamespace(limits=_Unlimited(self._refused))),
             pusher=cast("Pusher", None),
         )
         self.accepts = True

@@ -34,6 +34,8 @@ class Life:
     def __init__(self, name: str) -> None:
         self.name = name
         self.is_alive = True
+        self.is_paused = False
+        """Whether it takes no step, and will not know that time has passed."""
         self.at_death: Callable[[], None] = lambda: None
         self.ready: deque[asyncio.Handle] = deque()
         self.tasks: list[asyncio.Task[Any]] = []
@@ -204,7 +206,7 @@ class Loop:
             _, _, life, handle = heapq.heappop(timers)
             if life.is_alive:
                 life.ready.append(handle)
-        ready = [life for life in self._lives if life.ready]
+        ready = [life for life in self._lives if life.ready and not life.is_paused]
         if not ready:
             self._now_s = timers[0][0]  # IndexError: everybody waits for somebody else
             return

@@ -24,7 +24,7 @@ from tollway.store.integrations import (
     sealing_context,
     take_turn,
 )
-from tollway.store.schema import integrations
+from tollway.store.schema import integrations, series_totals
 from tollway.store.usage import fold, read_entries
 from tollway.store.vault import Vault, VaultError
 
@@ -279,6 +279,15 @@ def test_a_turn_has_the_totals_of_its_own_organisation_only(database: Database, 
     requests = {series.label: value for series, value in found.items() if series.metric is Metric.REQUESTS}
     assert requests == {"200": 2}
     assert taken(database, other).totals == {}
+
+
+def test_totals_that_only_a_later_version_knows_stop_no_push(database: Database, org: OrgId) -> None:
+    fold_rows(database, org, 0, 1)
+    put(database, org)
+    known = taken(database, org).totals
+    row = {"app": "a", "model": "m", "provider": "p", "metric": "of tomorrow", "label": "", "value": 1}
+    database.write_here(lambda db: db.execute(insert(series_totals).values(org_id=org, **row)))
+    assert taken(database, org).totals == known
 
 
 def test_a_clock_that_was_far_ahead_for_one_turn_stops_no_later_one(database: Database, org: OrgId) -> None:

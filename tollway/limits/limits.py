@@ -237,11 +237,11 @@ class Limits:
         is_recalled, desk.is_recalled = desk.is_recalled, False
         if is_recalled:
             for purse in desk.purses.values():
-                purse.open()
+                purse.recall()
         asks = tuple(
             purse.give_back()
             for purse in desk.purses.values()
-            if purse.is_lent(now_us) and (is_recalled or self._is_idle(purse, now_us))
+            if purse.is_lent(now_us) and (is_recalled or purse.owed or self._is_idle(purse, now_us))
         )
         if asks or self._away_since_us is not None:  # whether the database is back, nobody else may ask
             await self._send(desk, self._order(desk, asks))

@@ -45,7 +45,9 @@ class Purse:
         "left",
         "limit",
         "minute_us",
+        "owed",
         "pot",
+        "recalled",
         "resets_us",
         "used_us",
     )
@@ -57,6 +59,10 @@ class Purse:
         self.free = 0
         self.emptied = 0
         """How often what was in hand was forgotten: what calls took before that does not come back."""
+        self.recalled = 0
+        """How often what was in hand was asked for: what calls took before that is owed."""
+        self.owed = 0
+        """What came back from calls, and may not be taken again: the limit may be lower now."""
         self.limit: int | None = None
         """What fits into the pot, as far as this process knows."""
         self.left: int | None = None
@@ -83,7 +89,7 @@ class Purse:
 
     def empty(self) -> None:
         """Nothing is in hand, nor comes back from the calls that are running, and nothing is known."""
-        self.free = 0
+        self.free = self.owed = 0
         self.emptied += 1
         self.open()
 
@@ -108,8 +114,9 @@ class Purse:
         )
 
     def give_back(self) -> Ask:
-        """All that is in hand, which is out of it from now on."""
-        given, self.free = self.free, 0
+        """All that is in hand or owed, which is out of it from now on."""
+        given = self.free + self.owed
+        self.free = self.owed = 0
         return Ask(
             level=self.pot.level,
             id=self.pot.id,
@@ -138,9 +145,14 @@ class Purse:
         self._shut_until_us = 0
         self.left = None
 
+    def recall(self) -> None:
+        """The limit may be another one, or others miss what is in hand."""
+        self.open()
+        self.recalled += 1
+
     def is_lent(self, now_us: int) -> bool:
         """Whether there is something to give back."""
-        return self.free > 0 and not self.is_share and self.minute_us in (0, now_us - now_us % MINUTE_US)
+        return self.free + self.owed > 0 and not self.is_share and self.minute_us in (0, now_us - now_us % MINUTE_US)
 
     def is_scarce(self) -> bool:
         """Whether what is in hand is much of what there is left, so that others may miss it."""

@@ -81,7 +81,7 @@ class Reservation:
         self._account = account
         self.completion_tokens = completion_tokens
         self._amounts = amounts
-        self._taken = [(purse, purse.emptied) for purse in account.purses]
+        self._taken = [(purse, purse.emptied, purse.recalled) for purse in account.purses]
         self.cap = cap
         self.held = Nano(amounts[NANO])
         self.held_tokens = amounts[TOKENS]
@@ -118,9 +118,14 @@ class Reservation:
             return
         self.is_open = False
         self._account.desk.in_flight -= 1
-        for purse, emptied in self._taken:
-            if purse.emptied == emptied:
-                purse.free += self._amounts[purse.column] - used[purse.column]
+        for purse, emptied, recalled in self._taken:
+            rest = self._amounts[purse.column] - used[purse.column]
+            if purse.emptied != emptied:
+                continue
+            if purse.recalled == recalled or rest < 0:
+                purse.free += rest
+            else:
+                purse.owed += rest
 
     def __enter__(self) -> Self:
         return self

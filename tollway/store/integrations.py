@@ -187,8 +187,10 @@ def sealing_context(org: OrgId, kind: DestinationKind, user: str, endpoint: str)
 
 
 def _read_totals(db: Connection, org: OrgId) -> dict[Series, int]:
-    """The organisation's all-time totals."""
-    rows = db.execute(select(series_totals).where(series_totals.c.org_id == org))
+    """The organisation's all-time totals, without those that only a later version knows."""
+    rows = db.execute(
+        select(series_totals).where(series_totals.c.org_id == org, series_totals.c.metric.in_(list(Metric)))
+    )
     return {
         Series(row.app, row.model, row.provider, Metric(row.metric), row.label): row.value for row in rows
     }
