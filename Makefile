@@ -5,6 +5,7 @@ ARGS ?=
 KILLS ?= 1000
 AWAY_S ?= 600
 SEEDS ?= 100000
+JOBS ?= auto
 
 .DEFAULT_GOAL := help
 .PHONY: help serve demo test e2e soak check format bench docs lock clean
@@ -19,8 +20,8 @@ serve: .venv/serve ## run the gateway on 127.0.0.1:8080; ARGS="…" go to `tollw
 demo: .venv/serve ## one organisation's day, played against doubles and printed
 	@$(BIN)/tollway demo
 
-test: .venv/dev ## all tests, on SQLite and PostgreSQL; ARGS="…" go to pytest
-	$(BIN)/pytest --cov $(ARGS)
+test: .venv/dev ## all tests, on SQLite and PostgreSQL, on JOBS=auto cores; ARGS="…" go to pytest
+	$(BIN)/pytest --cov -n $(JOBS) --dist worksteal $(ARGS)
 	@$(if $(ARGS),,$(MAKE) --no-print-directory coverage)
 
 coverage:

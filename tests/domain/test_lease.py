@@ -28,7 +28,8 @@ def ask(*, least: int = 0, most: int = 0, ahead: int = 0, in_hand: int = 0, give
 def asks(draw: st.DrawFn) -> Ask:
     """Any that a process makes for a call: it wants something, and less may do."""
     least, more = draw(_some) + 1, draw(_some)
-    return ask(least=least, most=least + more, ahead=draw(_some), in_hand=draw(_some))
+    in_hand = draw(st.integers(-(10**12), 10**12) | st.integers(-20, 20))
+    return ask(least=least, most=least + more, ahead=draw(_some), in_hand=in_hand)
 
 
 lefts = st.integers(-(10**12), 10**13) | st.integers(-20, 100)
@@ -117,6 +118,14 @@ def test_slices_shrink_to_a_single_call_as_the_rest_does() -> None:
     assert term(call, 1_000, left=17).granted == 10
     assert term(call, 1_000, left=10).granted == 10
     assert term(call, 1_000, left=9) == Term(granted=0, size=0, limit=1_000, left=9)
+
+
+def test_what_an_overrun_took_is_made_good_first() -> None:
+    call = ask(least=10, most=10, ahead=80, in_hand=-400)
+    assert term(call, 1_000, left=910).granted == 400 + 10 + 500 // 8
+    assert term(call, 1_000, left=410).granted == 410
+    assert term(call, 1_000, left=409) == Term(granted=0, size=0, limit=1_000, left=409)
+    assert term(call, None).granted == 400 + 10 + 80
 
 
 def test_what_is_in_hand_is_asked_for_by_nobody_twice() -> None:

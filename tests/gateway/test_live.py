@@ -84,6 +84,7 @@ async def test_a_known_key_works_while_the_database_is_away() -> None:
         "twk_" + "é" * 38,
         "\udcff" * 42,
     ],
+    ids=["junk", "user's", "operator's", "cut", "longer", "wrong check", "no ASCII", "no Unicode"],
 )
 async def test_junk_never_reaches_the_database(junk: str) -> None:
     keys = Keys()

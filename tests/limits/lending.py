@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from tests.world.clock import TurningClock
+from tollway.domain import errors
 from tollway.domain.caller import Caller
 from tollway.domain.errors import StoreUnavailable
 from tollway.domain.ids import AppId, JournalId, KeyId, OrgId
@@ -176,6 +177,22 @@ class Till:
         made = await self.reserve(**wanted)
         made.settle(made.held, made.held_tokens)
         return made
+
+    async def spend_all(self, wanted: Wanted | None = None) -> int:
+        """What such calls cost together, one after the other until a limit refuses."""
+        spent = 0
+        while True:
+            try:
+                made = await self.limits.reserve(self.caller, wanted or Wanted())
+            except errors.Limited:
+                return spent
+            made.settle(made.held, made.held_tokens)
+            spent += made.held
+
+    def in_hand(self, pot: Pot) -> int:
+        """What the process can spend of it without asking."""
+        desk = self.limits._desks.get(ORG)  # noqa: SLF001 - nobody is told
+        return desk.purse(pot).free if desk else 0
 
     def change(self, pot: Pot, limit: int | None) -> None:
         """Another limit, as the feed of changes tells it."""

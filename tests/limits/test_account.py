@@ -1,5 +1,7 @@
 """Taking from all purses at once or from none, and what answers say of them."""
 
+from collections.abc import Mapping
+
 import pytest
 
 from tests.limits.lending import (
@@ -31,11 +33,11 @@ def clock() -> TurningClock:
     return TurningClock()
 
 
-def account(clock: TurningClock, limited: Limited = ALL, **free: int) -> Account:
+def account(clock: TurningClock, limited: Limited = ALL, free: Mapping[str, int] | None = None) -> Account:
     made = Account(caller(limited), Desk(ORG), clock)
     made.turn(clock.now_us())
     for purse in made.purses:
-        purse.free = free.get(purse.pot.kind.value, 100)
+        purse.free = (free or {}).get(purse.pot.kind.value, 100)
     return made
 
 
@@ -53,7 +55,7 @@ def test_a_call_takes_from_every_purse_that_applies(clock: TurningClock) -> None
 
 @pytest.mark.parametrize("lacking", ["requests", "tokens", "plan", "trial", "spend"])
 def test_a_call_takes_nothing_where_one_purse_lacks(clock: TurningClock, lacking: str) -> None:
-    made = account(clock, **{lacking: 0})
+    made = account(clock, free={lacking: 0})
     before = in_hand(made)
     assert not made.take((1, 20, 30))
     assert in_hand(made) == before
@@ -61,7 +63,7 @@ def test_a_call_takes_nothing_where_one_purse_lacks(clock: TurningClock, lacking
 
 
 def test_a_call_takes_the_last_that_there_is(clock: TurningClock) -> None:
-    made = account(clock, requests=1, tokens=20, plan=20, trial=30, spend=30)
+    made = account(clock, free={"requests": 1, "tokens": 20, "plan": 20, "trial": 30, "spend": 30})
     assert made.take((1, 20, 30))
     assert set(in_hand(made).values()) == {0}
     assert not made.take((1, 0, 0))
@@ -158,13 +160,16 @@ class TestDesk:
         assert Desk(ORG).is_blank
 
     async def test_it_is_not_while_something_would_be_lost_with_it(self, clock: TurningClock) -> None:
-        made = account(clock, {SPEND: 500, REQUESTS: 9}, spend=0, requests=5)
+        made = account(clock, {SPEND: 500, REQUESTS: 9}, {"spend": 0, "requests": 5})
         desk = made.desk
         assert desk.is_blank  # a minute's rest is worth nothing soon
         for free in (1, -1):
             made.purses[0].free = free
             assert not desk.is_blank
         made.purses[0].free = 0
+        made.purses[0].owed = 1
+        assert not desk.is_blank
+        made.purses[0].owed = 0
         desk.in_flight = 1
         assert not desk.is_blank
         desk.in_flight = 0

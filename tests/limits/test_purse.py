@@ -53,8 +53,7 @@ class TestAsking:
 
     def test_what_is_missing_after_an_overrun_is_asked_for_too(self) -> None:
         plain, behind = purse(), purse(free=-7)
-        assert behind.ask(5, 10, NOON_US).in_hand == 0
-        assert behind.ask(5, 10, NOON_US).ahead == plain.ask(5, 10, NOON_US).ahead * 2 + 7
+        assert (plain.ask(5, 10, NOON_US).in_hand, behind.ask(5, 10, NOON_US).in_hand) == (0, -7)
 
     def test_the_quicker_one_ask_follows_another_the_more_is_asked_ahead(self) -> None:
         made, now_us = purse(), NOON_US
@@ -170,6 +169,14 @@ class TestGivingBack:
     ) -> None:
         assert purse(pot, free).is_lent(NOON_US + later_us) == is_lent
 
+    def test_what_is_owed_is_given_back_with_what_is_in_hand(self) -> None:
+        made = purse(free=3)
+        made.owed = 4
+        assert made.give_back().given_back == 7
+        assert (made.free, made.owed) == (0, 0)
+        made.free, made.owed = -5, 4
+        assert not made.is_lent(NOON_US)
+
     def test_an_even_share_was_lent_by_nobody(self) -> None:
         made = purse(REQUESTS, free=3)
         made.is_share = True
@@ -189,7 +196,7 @@ class TestGivingBack:
 def test_an_emptied_purse_knows_and_has_nothing() -> None:
     made = purse(free=10)
     told(made, made.ask(100, 100, NOON_US), left=5)
-    before = made.emptied
+    made.owed, before = 5, made.emptied
     made.empty()
-    assert (made.free, made.left, made.emptied) == (0, None, before + 1)
+    assert (made.free, made.owed, made.left, made.emptied) == (0, 0, None, before + 1)
     assert not made.is_shut(100, NOON_US)

@@ -38,50 +38,64 @@ def refused(made: Purse, least: int, now_us: int = NOON_US) -> Limited:
             REQUESTS,
             429,
             "rate_limit_exceeded",
-            "rate limit of the organisation: 100 requests per minute, of which 3 are left and 4 needed; "
-            "it is full again in 60 s; the gateway's operator can change it",
+            (
+                "rate limit of the organisation: 100 requests per minute, of which 3 are left and 4 needed; "
+                "it is full again in 60 s; the gateway's operator can change it"
+            ),
         ),
         (
             APP_REQUESTS,
             429,
             "rate_limit_exceeded",
-            "rate limit of the app: 100 requests per minute, of which 3 are left and 4 needed; "
-            "it is full again in 60 s; an admin of the organisation can change it",
+            (
+                "rate limit of the app: 100 requests per minute, of which 3 are left and 4 needed; "
+                "it is full again in 60 s; an admin of the organisation can change it"
+            ),
         ),
         (
             TOKENS,
             429,
             "rate_limit_exceeded",
-            "rate limit of the organisation: 100 tokens per minute, of which 3 are left and 4 needed; "
-            "it is full again in 60 s; the gateway's operator can change it",
+            (
+                "rate limit of the organisation: 100 tokens per minute, of which 3 are left and 4 needed; "
+                "it is full again in 60 s; the gateway's operator can change it"
+            ),
         ),
         (
             PLAN,
             402,
             "plan_exhausted",
-            "the plan's 100 tokens of this cycle: 3 are left and 4 needed; "
-            "an admin of the organisation can change the subscription",
+            (
+                "the plan's 100 tokens of this cycle: 3 are left and 4 needed; "
+                "an admin of the organisation can change the subscription"
+            ),
         ),
         (
             TRIAL,
             402,
             "trial_exhausted",
-            "the trial's balance: $0.000000003 is left and up to $0.000000004 needed; "
-            "an admin of the organisation can start a subscription",
+            (
+                "the trial's balance: $0.000000003 is left and up to $0.000000004 needed; "
+                "an admin of the organisation can start a subscription"
+            ),
         ),
         (
             SPEND,
             402,
             "spending_limit_reached",
-            "spending limit of the organisation: of $0.0000001 a cycle, $0.000000003 is left, and this call "
-            "may cost $0.000000004; an admin of the organisation can change it",
+            (
+                "spending limit of the organisation: of $0.0000001 a cycle, $0.000000003 is left, and "
+                "this call may cost $0.000000004; an admin of the organisation can change it"
+            ),
         ),
         (
             KEY_SPEND,
             402,
             "spending_limit_reached",
-            "spending limit of the key: of $0.0000001 a cycle, $0.000000003 is left, and this call "
-            "may cost $0.000000004; an admin of the organisation can change it",
+            (
+                "spending limit of the key: of $0.0000001 a cycle, $0.000000003 is left, and this call "
+                "may cost $0.000000004; an admin of the organisation can change it"
+            ),
         ),
     ],
 )
@@ -99,7 +113,8 @@ def test_a_limit_of_a_cycle_says_when_it_is_full_again(pot: Pot, amount: str) ->
 
 
 @pytest.mark.parametrize(
-    ("later_us", "wait"), [(0, b"60"), (1, b"60"), (US_PER_S, b"59"), (MINUTE_US - 1, b"1"), (MINUTE_US, b"1")]
+    ("later_us", "wait"),
+    [(0, b"60"), (1, b"60"), (US_PER_S, b"59"), (MINUTE_US - 1, b"1"), (MINUTE_US, b"1")],
 )
 def test_a_rate_says_in_how_many_whole_seconds_trying_again_can_help(later_us: int, wait: bytes) -> None:
     error = refused(purse(REQUESTS), 4, NOON_US + later_us)

@@ -106,6 +106,18 @@ def test_nothing_comes_back_into_a_purse_that_was_emptied_meanwhile(account: Acc
     assert account.desk.in_flight == 0
 
 
+def test_what_comes_back_after_a_recall_is_owed_and_an_overrun_is_missing_at_once(account: Account) -> None:
+    less, more = taken(account, (1, 20, 20)), taken(account, (1, 20, 20))
+    for purse in account.purses:
+        purse.recall()
+    less.settle(5, 5)
+    assert in_hand(account) == [98, 60, 60, 60, 60]
+    assert [purse.owed for purse in account.purses] == [0, 15, 15, 15, 15]
+    more.settle(30, 30)
+    assert in_hand(account) == [98, 50, 50, 50, 50]
+    assert [purse.owed for purse in account.purses] == [0, 15, 15, 15, 15]
+
+
 def test_an_error_before_the_call_is_recorded_releases_it(account: Account) -> None:
     with pytest.raises(ZeroDivisionError), taken(account):
         raise ZeroDivisionError
@@ -113,8 +125,9 @@ def test_an_error_before_the_call_is_recorded_releases_it(account: Account) -> N
 
 
 def test_an_error_after_the_call_is_settled_changes_nothing(account: Account) -> None:
-    with pytest.raises(ZeroDivisionError), taken(account) as made:
-        made.settle(30, 25)
+    made = taken(account)
+    made.settle(30, 25)
+    with pytest.raises(ZeroDivisionError), made:
         raise ZeroDivisionError
     assert in_hand(account) == [99, 75, 75, 70, 70]
 
@@ -153,9 +166,7 @@ _calls = st.lists(
 def test_what_is_in_hand_and_what_is_held_and_what_was_used_is_always_the_same_sum(
     calls: list[tuple[Amounts, str, int]],
 ) -> None:
-    made = Account(
-        caller({REQUESTS: 200, TOKENS: 1_000, SPEND: 500}), Desk(OrgId("org-1")), TurningClock()
-    )
+    made = Account(caller({REQUESTS: 200, TOKENS: 1_000, SPEND: 500}), Desk(OrgId("org-1")), TurningClock())
     made.turn(TurningClock().now_us())
     for purse in made.purses:
         purse.free = 200

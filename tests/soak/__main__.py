@@ -13,16 +13,16 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 from tests.peers.postgres import PostgresServer
-from tests.soak import scenarios
+from tests.soak import limits, scenarios
 from tests.soak.scenarios import Report
 
 KILLS_PER_ROUND = 50
 """Each round begins with an empty data folder, so that differences show before the end."""
 
 _SHOWN = 10
-_KINDS = ("stops", "full", "restored", "two", "away", "kills")
+_KINDS = ("stops", "full", "restored", "two", "away", "limits", "kills")
 _COUNTS = (
-    *("calls", "answered", "hung_up", "broken_off", "refused"),
+    *("calls", "answered", "hung_up", "broken_off", "refused", "limited"),
     *("lines", "billed", "settled", "estimated", "failed", "unsettled", "correction"),
 )
 
@@ -44,6 +44,7 @@ def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m tests.soak", description=__doc__)
     parser.add_argument("--kills", type=int, default=100, help="in all, on SQLite and PostgreSQL in turn")
     parser.add_argument("--away-s", type=float, default=30, help="how long the database is away")
+    parser.add_argument("--disconnects", type=int, default=10_000, help="of clients that are limited")
     parser.add_argument("--seed", type=int, default=0, help="of faults, requests and moments")
     parser.add_argument("--only", choices=_KINDS, help="one kind of misfortune; else all, in this order")
     return parser.parse_args()
@@ -85,6 +86,12 @@ async def _reports(
     if only in (None, "away"):
         yield await scenarios.database_away(
             folder / "away", seed, postgres=postgres, away_s=asked.away_s, progress=_progress
+        )
+    if only in (None, "limits"):
+        yield await limits.spending(folder / "spending", seed, postgres=postgres)
+        yield await limits.minutes(folder / "minutes", seed, postgres=postgres, progress=_progress)
+        yield await limits.disconnects(
+            folder / "disconnects", seed, postgres=postgres, times=asked.disconnects
         )
     if only in (None, "kills"):
         for number, begin in enumerate(range(0, asked.kills, KILLS_PER_ROUND)):

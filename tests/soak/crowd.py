@@ -52,9 +52,10 @@ class Crowd:
 
     @property
     def counts(self) -> Counter[str]:
-        """How many answers there were of each sort: a code, `shortened`, or `answered`."""
-        sorts = [one.code or ("answered" if one.is_done else "broken_off") for one in self.seen]
-        return Counter(sorts) + Counter(shortened=sum(one.cap is not None for one in self.seen))
+        """How many there were of each sort: `answered`, an error's code …; and of all, `shortened`."""
+        counts = Counter(_sort_of(one) for one in self.seen)
+        counts["shortened"] = sum(one.cap is not None for one in self.seen)
+        return +counts
 
     async def until_refused(self) -> None:
         """Ask until each client stops."""
@@ -117,6 +118,14 @@ class Crowd:
             pass  # broken off: a worker was killed
         self.seen.append(seen)
         return seen
+
+
+def _sort_of(seen: Seen) -> str:
+    if seen.code is not None:
+        return seen.code
+    if seen.hung_up:
+        return "left"
+    return "answered" if seen.is_done else "broken_off"
 
 
 def body_of(seen: Seen, model: str, words: int) -> dict[str, object]:

@@ -9,7 +9,6 @@ import os
 import random
 import re
 import signal
-from collections import Counter
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, closing
 from dataclasses import dataclass
@@ -37,15 +36,12 @@ REACHED_USD = Decimal("0.99")
 CHEAP, DEAR = f"{PROVIDER}/small", f"{PROVIDER}/large"
 REST_S = 60.0
 """What lies idle comes back after half of it at the latest."""
-RECOVERED_S = 20.0
-"""Until what a killed process held of a minute is used up by others."""
 
 _STEP_S = 0.05
 _WORDS = 200
 _BOUNDARY_US = US_PER_S // 2
 _LAST_CALLS = 64
 _ACCEPTS = re.compile(r"\[worker (\d+)\] \S+ process (\d+) accepts connections")
-_VENDOR = ("--faults", "none", "--chunk-ms", "0")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,7 +66,8 @@ async def spending(folder: Path, seed: int, *, postgres: PostgresServer) -> Repo
         habit = Habit(model=DEAR, words=(_WORDS, _WORDS), refusals=2, back_off_s=(0.5, 1))
         crowd = Crowd(made.bases()[0], made.app_key, habit, seed)
         await crowd.until_refused()
-        last = await alone(made.bases()[0], made.app_key, DEAR, users=_users(seed), words=_WORDS)
+        users = [f"last-{seed}-{number}" for number in range(_LAST_CALLS)]
+        last = await alone(made.bases()[0], made.app_key, DEAR, users=users, words=_WORDS)
         seen = [*crowd.seen, *last]
         differences = [
             f"after the limit was reached: {one}" for one in last if one.code != "spending_limit_reached"
@@ -110,8 +107,9 @@ async def minutes(
         await made.change_org(rate_limit=RATE)
         habit = Habit(model=CHEAP, words=(1, 20), back_off_s=(0.05, 0.15))
         crowd = Crowd(made.bases()[0], made.app_key, habit, seed)
+        start_us = minute_of(SystemClock().now_us()) + MINUTE_US
+        await _until(start_us + _BOUNDARY_US)
         async with crowd.asking():
-            start_us = minute_of(SystemClock().now_us()) + MINUTE_US
             for number, with_kill in enumerate(kills):
                 begin_us = start_us + number * MINUTE_US
                 await _until(begin_us)
@@ -133,37 +131,48 @@ async def minutes(
         return report
 
 
-async def disconnects(folder: Path, seed: int, *, postgres: PostgresServer, times: int) -> Report:
-    """Clients leave at any moment: nothing stays reserved, and no call counts as running."""
-    async with _fleet(folder, seed, postgres) as made:
+async def disconnects(
+    folder: Path, seed: int, *, postgres: PostgresServer, times: int, recalls: bool = False
+) -> Report:
+    """Clients leave at any moment: nothing stays reserved, and no call counts as running.
+
+    `recalls`: what lies idle is asked for by changing a limit, instead of waiting half a minute.
+    """
+    async with _fleet(folder, seed, postgres, chunk_ms="0-5") as made:
         # So near that some calls are shortened, so far that none is refused.
         limit = {"spending_limit_hard": 15}
         await made.ask("PUT", "/v1/billing/limits", made.user_token, limit)
         await made.change_org(max_in_flight=1_000, tokens_per_minute=MAX_RATE)
         await asyncio.sleep(1)
-        habit = Habit(model=CHEAP, words=(1, 100), stream_share=0.6, back_off_s=(0, 0.1), stays_s=(0, 0.2))
+        habit = Habit(model=CHEAP, words=(1, 100), stream_share=0.6, back_off_s=(0, 0.1), stays_s=(0, 0.4))
         crowd = Crowd(made.bases()[0], made.app_key, habit, seed)
         await crowd.ask(times)
-        differences = await _held_at_rest(made)
+        differences = [] if recalls else await _held_at_rest(made)
         await made.change_org(max_in_flight=1)
+        differences += await _held_at_rest(made)
         await asyncio.sleep(1)
         last = await _one_of_each(made, seed)
         differences += [f"one at a time: {one}" for one in last if not one.is_done]
+        if recalls:
+            await made.change_org(max_in_flight=None)
         differences += await _held_at_rest(made)
         seen = [*crowd.seen, *last]
         report = await settled(made, "disconnects", differences, seen=seen)
-        report.notes.append(f"{report.counts['hung_up']} left; {_shown(crowd)}")
+        report.notes.append(_shown(crowd))
         return report
 
 
 @asynccontextmanager
-async def _fleet(folder: Path, seed: int, postgres: PostgresServer) -> AsyncIterator[Installation]:
+async def _fleet(
+    folder: Path, seed: int, postgres: PostgresServer, *, chunk_ms: str = "0"
+) -> AsyncIterator[Installation]:
     """Four processes that accept connections, on a database of their own."""
     name = f"limits_{folder.name}_{seed}"
     postgres.create_database(name)
     url = postgres.url(name)
+    flags = ("--faults", "none", "--chunk-ms", chunk_ms)
     async with installation(
-        folder, seed=seed, database_url=url, vendor_flags=_VENDOR, workers=str(WORKERS)
+        folder, seed=seed, database_url=url, vendor_flags=flags, workers=str(WORKERS)
     ) as made:
         async with asyncio.timeout(REST_S):
             while len(_workers(made)) < WORKERS:  # noqa: ASYNC110 - what other processes log has no event
@@ -176,24 +185,18 @@ def _workers(made: Installation) -> dict[int, int]:
     return {int(number): int(process) for number, process in _ACCEPTS.findall(made.said)}
 
 
-def _users(seed: int) -> list[str]:
-    return [f"last-{seed}-{number}" for number in range(_LAST_CALLS)]
-
-
 async def _one_of_each(made: Installation, seed: int) -> list[Seen]:
-    """Calls one after the other, until each process has answered some."""
+    """Calls one after the other, until each process has answered some, or one was not answered."""
     seen: list[Seen] = []
-    asked = Counter[str]()
+    journals: list[str] = []
     with closing(Database(made.sql_url)) as database:
-        while len(asked) < WORKERS:
-            users = [f"last-{seed}-{len(seen)}-{number}" for number in range(_LAST_CALLS)]
-            seen += await alone(made.bases()[0], made.app_key, CHEAP, users=users)
-            done = {one.request_id for one in seen if one.is_done}
-            if len(done) < len(seen):
-                break
-            async with asyncio.timeout(REST_S):
-                while asked.total() < len(done):
-                    asked = Counter(await database.read(_journals_of, done))
+        async with asyncio.timeout(REST_S):
+            while len(set(journals)) < WORKERS and all(one.is_done for one in seen):
+                users = [f"one-{seed}-{len(seen)}-{number}" for number in range(_LAST_CALLS)]
+                seen += await alone(made.bases()[0], made.app_key, CHEAP, users=users)
+                done = {one.request_id for one in seen if one.is_done}
+                while len(journals := await database.read(_journals_of, done)) < len(done):  # noqa: ASYNC110 - as above
+                    await asyncio.sleep(_STEP_S)
     return seen
 
 
@@ -224,7 +227,7 @@ async def _minutes(made: Installation, start_us: int, kills: Sequence[bool]) -> 
     """What each minute let through, by the bill and by the rows.
 
     A line is written when its call ends, a row begins before its call is let through, and clocks
-    differ by a little. At a minute's end nobody is let through, so it is cut a moment before.
+    differ by a little. At a minute's end nobody is let through, so each is cut a moment before.
     """
     lines = [line.time_us for line in await made.bill()]
     with closing(Database(made.sql_url)) as database:

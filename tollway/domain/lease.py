@@ -13,7 +13,8 @@ from tollway.domain.limit import SHARE, Kind, Level, Pot
 class Ask(msgspec.Struct, frozen=True, kw_only=True):
     """For one pot: a call wants `most` and can do with `least`; `ahead` more for those behind it.
 
-    `in_hand` is what the process has of it and can use for the call, `given_back` what it returns.
+    `in_hand` is what the process has of it and can use for the call (below 0 after a call that cost
+    more than was reserved), `given_back` what it returns.
     All in the pot's unit; `minute_us` is 0 where the pot is not of a minute.
     """
 
@@ -79,7 +80,7 @@ def term(
         wanted = ask.most + ask.ahead
         return Term(granted=max(0, wanted - ask.in_hand), size=ask.most, limit=None)
     there_is = left + ask.in_hand
-    size = wanted = 0
+    size, wanted = 0, ask.in_hand
     if there_is >= ask.most:
         size = ask.most
         wanted = ask.most + min(ask.ahead, (there_is - ask.most) // SHARE)

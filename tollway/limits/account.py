@@ -51,7 +51,9 @@ class Desk:
             not self.in_flight
             and self.pending is None
             and not self.one_at_a_time.locked()
-            and not any((purse.free or purse.owed) and not purse.is_of_a_minute for purse in self.purses.values())
+            and not any(
+                (purse.free or purse.owed) and not purse.is_of_a_minute for purse in self.purses.values()
+            )
         )
 
 

@@ -228,8 +228,6 @@ class Limits:
             if desk.is_blank and desk.used_us < self._clock.now_us() - _IDLE_US:
                 del self._desks[desk.org]
                 self._accounts = {key: each for key, each in self._accounts.items() if each.desk is not desk}
-        if not self._desks:
-            self._away_since_us = None
 
     async def _give_back(self, desk: Desk) -> None:
         await self._ask_again(desk)

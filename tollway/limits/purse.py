@@ -106,11 +106,10 @@ class Purse:
             id=self.pot.id,
             kind=self.pot.kind,
             minute_us=self.minute_us,
-            in_hand=max(0, self.free),
+            in_hand=self.free,
             least=least,
             most=most,
-            # What is missing after an overrun is asked for too.
-            ahead=most * self._ahead + max(0, -self.free),
+            ahead=most * self._ahead,
         )
 
     def give_back(self) -> Ask:
@@ -152,7 +151,8 @@ class Purse:
 
     def is_lent(self, now_us: int) -> bool:
         """Whether there is something to give back."""
-        return self.free + self.owed > 0 and not self.is_share and self.minute_us in (0, now_us - now_us % MINUTE_US)
+        is_over = self.minute_us not in (0, now_us - now_us % MINUTE_US)
+        return self.free + self.owed > 0 and not self.is_share and not is_over
 
     def is_scarce(self) -> bool:
         """Whether what is in hand is much of what there is left, so that others may miss it."""

@@ -134,7 +134,11 @@ class _Desk:
         return self._cycle
 
     def _lent(self) -> defaultdict[tuple[Pot, int], _Lent]:
-        """What is lent of the pots that are asked for. A lease below 0 lends nothing."""
+        """What is lent of the pots that are asked for.
+
+        A lease is below 0 after calls that cost more than was reserved. Others' then lend nothing;
+        what this process is granted makes good its own first.
+        """
         minutes = {ask.minute_us for ask in self._order.asks}
         levels = {ask.id: ask.level for ask in self._order.asks}
         rows = self._db.execute(
@@ -142,7 +146,7 @@ class _Desk:
                 leases.c.org_id == self._org,
                 leases.c.spender_id.in_(levels),
                 leases.c.minute_us.in_(minutes),
-                leases.c.lent > 0,
+                or_(leases.c.lent > 0, leases.c.journal_id == self._order.journal),
             )
         )
         in_all: Counter[tuple[Pot, int]] = Counter()
