@@ -35,6 +35,7 @@ e2e: .venv/dev ## the installed command against a real Prometheus
 soak: .venv/dev ## killed, starved, restored, simulated: KILLS=1000 AWAY_S=600 SEEDS=100000
 	$(BIN)/python -m tests.soak --kills $(KILLS) --away-s $(AWAY_S)
 	$(BIN)/python -m tests.simulation --seeds $(SEEDS) --jobs 2
+	$(BIN)/python -m tests.simulation_limits --seeds $$((10 * $(SEEDS))) --jobs 2
 
 check: .venv/dev ## types, lint, format, generated docs, lock files
 	$(BIN)/ruff check .

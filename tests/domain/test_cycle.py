@@ -5,7 +5,8 @@ from datetime import datetime
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tollway.domain.cycle import Cycle, cycle_among
+from tests.world.entries import entry, lost
+from tollway.domain.cycle import Cycle, amounts, cycle_among
 from tollway.domain.moment import us_of
 
 DAY_US = 86_400 * 1_000_000
@@ -91,3 +92,20 @@ def test_storing_what_was_found_changes_no_cycle(stored: list[Cycle], asked: lis
         if all(one.start_us != found.start_us for one in known):
             known = sorted([*known, found], key=lambda one: one.start_us)
     assert [cycle_among(known, now_us) for now_us in asked] == [cycle_among(stored, at) for at in asked]
+
+
+def test_a_row_adds_its_cost_to_its_cycle_or_what_is_held_while_that_is_not_known() -> None:
+    ended = entry()
+    zeros = dict.fromkeys(amounts(ended), 0)
+    assert amounts(ended) == zeros | {
+        "num_requests": 1,
+        "prompt_tokens": 6,
+        "completion_tokens": 25,
+        "cost_prompt_nano": 2_400,
+        "cost_completion_nano": 40_000,
+    }
+    assert amounts(lost(ended, held=70)) == zeros | {
+        "num_requests": 1,
+        "num_unsettled": 1,
+        "held_nano": 70,
+    }

@@ -135,6 +135,15 @@ def test_only_of_an_unsettled_call_it_is_not_known_what_it_cost(outcome: Outcome
     assert made.is_known == (outcome != "unsettled")
 
 
+def test_an_attempt_takes_its_cost_from_limits_and_while_that_is_not_known_what_is_held() -> None:
+    ended = msgspec.structs.replace(an_entry(None), units={Unit.INPUT: 10, Unit.OUTPUT: 5, Unit.REQUEST: 1})
+    assert (ended.charged, ended.consumed) == (150, 15)
+    lost = unsettled(msgspec.structs.replace(START, held_tokens=40), 2)
+    assert (lost.charged, lost.consumed) == (70, 40)
+    of_before = msgspec.structs.replace(lost, held=None, held_tokens=None)
+    assert (of_before.charged, of_before.consumed) == (0, 0)
+
+
 @pytest.mark.parametrize("final", [True, False])
 @pytest.mark.parametrize("kind", EntryKind)
 def test_a_request_is_what_answered_and_no_correction_of_it(final: bool, kind: EntryKind) -> None:

@@ -97,7 +97,7 @@ class Loop:
             self._bury()
             asyncio._set_running_loop(None)  # noqa: SLF001 - as above
 
-    def spawn(self, life: Life, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+    def spawn(self, life: Life, work: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
         """Begin a task of a process."""
         if life not in self._lives:
             self._lives.append(life)

@@ -31,11 +31,11 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def soak(
     package: str,
-    outcome_of: Callable[[int, str | None], str | None],
+    outcome_of: Callable[..., str | None],
     bugs: Collection[str],
     argv: Sequence[str] | None,
 ) -> int:
-    """The command of a simulation: `outcome_of` a seed, with one of these bugs planted or none."""
+    """The command of a simulation: `outcome_of(seed, bug=…)`, with one of these bugs planted or none."""
     what = f"Many seeds, or one again: `python -m {package} --seeds 100000 --jobs 2`, `… --seed 17`."
     parser = argparse.ArgumentParser(prog=f"python -m {package}", description=what)
     parser.add_argument("--seeds", type=int, default=1_000, help="how many, from --first on")

@@ -7,7 +7,7 @@ looks like to its client (`load.py`), or what should have come of it (`limits.py
 import asyncio
 import random
 from collections import Counter
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
@@ -48,7 +48,7 @@ class Crowd:
         self._habit = habit
         self._seed = seed
         self._is_over = False
-        self._left = 0
+        self._leaves: int | None = None
 
     @property
     def counts(self) -> Counter[str]:
@@ -61,8 +61,8 @@ class Crowd:
         """Ask until each client stops."""
         await self._run(None)
 
-    async def ask(self, times: int) -> None:
-        """Ask so often, all clients together."""
+    async def until_left(self, times: int) -> None:
+        """Ask until clients have left so often."""
         await self._run(times)
 
     @asynccontextmanager
@@ -75,9 +75,9 @@ class Crowd:
             self._is_over = True
             await clients
 
-    async def _run(self, times: int | None) -> None:
+    async def _run(self, leaves: int | None) -> None:
         self._is_over = False
-        self._left = times if times is not None else -1
+        self._leaves = leaves
         connector = aiohttp.TCPConnector(limit=0)
         async with (
             aiohttp.ClientSession(connector=connector, headers=self._headers) as session,
@@ -89,8 +89,7 @@ class Crowd:
     async def _client(self, session: aiohttp.ClientSession, number: int) -> None:
         chance = random.Random(f"{self._seed} {number}")  # noqa: S311 - it has to be replayed
         habit, refused = self._habit, 0
-        while not self._is_over and self._left and refused != habit.refusals:
-            self._left -= 1
+        while not self._is_over and refused != habit.refusals:
             seen = await self._ask(session, chance)
             if seen.status in _REFUSED:
                 refused += 1
@@ -114,6 +113,9 @@ class Crowd:
             if habit.stays_s is None:
                 raise
             seen.hung_up = True
+            if self._leaves is not None:
+                self._leaves -= 1
+                self._is_over |= self._leaves <= 0
         except aiohttp.ClientError:
             pass  # broken off: a worker was killed
         self.seen.append(seen)
@@ -138,23 +140,11 @@ def body_of(seen: Seen, model: str, words: int) -> dict[str, object]:
     }
 
 
-async def alone(base: str, app_key: str, model: str, *, users: Sequence[str], words: int = 1) -> list[Seen]:
-    """Calls one after the other, each on a connection of its own that was opened with all others."""
+@asynccontextmanager
+async def connection(base: str, app_key: str) -> AsyncIterator[aiohttp.ClientSession]:
+    """A client with one connection, which is open: whoever accepted it answers all that is asked."""
     headers = {"Authorization": f"Bearer {app_key}", "Content-Type": "application/json"}
-    sessions = [
-        aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=1), headers=headers) for _ in users
-    ]
-    found = [Seen(user=user, is_stream=False) for user in users]
-    try:
-        await asyncio.gather(*(_greet(session, base) for session in sessions))
-        for session, seen in zip(sessions, found, strict=True):
-            await asked(session, base, msgspec.json.encode(body_of(seen, model, words)), seen)
-    finally:
-        for session in sessions:
-            await session.close()
-    return found
-
-
-async def _greet(session: aiohttp.ClientSession, base: str) -> None:
-    async with session.get(f"{base}/healthz") as answer:
-        await answer.read()
+    async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=1), headers=headers) as session:
+        async with session.get(f"{base}/healthz") as answer:
+            await answer.read()
+        yield session

@@ -103,6 +103,8 @@ COLUMNS = (
     *_as_is(Kind.TEXT, "benchmark_price_version"),
     Column("savings_usd", Kind.MONEY, _savings),
     Column("held_usd", Kind.MONEY, lambda row: row["held_nano"]),
+    *_as_is(Kind.NUMBER, "held_tokens"),
+    *_as_is(Kind.FLAG, "overrun"),
     *(_time(name) for name in ("started", "ended", "folded")),
     *_as_is(Kind.NUMBER, "first_token_us"),
     *_as_is(Kind.TEXT, "journal_id"),

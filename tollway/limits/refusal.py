@@ -3,7 +3,7 @@
 Owns these words and their numbers; does not own the decision (`limits.py`).
 """
 
-from typing import NoReturn
+from typing import NoReturn, assert_never
 
 from tollway.domain.clock import US_PER_S, moment
 from tollway.domain.errors import (
@@ -24,12 +24,16 @@ _ADMIN = "an admin of the organisation can change it"
 
 def refuse(purse: Purse, least: int, now_us: int) -> NoReturn:
     """Refuse a call that takes at least so much from this purse. A Limited."""
+    raise _refusal(purse, least, now_us)
+
+
+def _refusal(purse: Purse, least: int, now_us: int) -> Limited:
     limit, there_is = purse.limit or 0, purse.remaining()
     match purse.pot.kind:
         case Kind.REQUESTS | Kind.TOKENS:
             what = f"{purse.pot.kind} per minute"
             who = _OPERATOR if purse.pot.level is Level.ORG else _ADMIN
-            error: Limited = RateLimited(
+            error = RateLimited(
                 f"rate limit of the {purse.pot.level}: {limit} {what}, of which {there_is} are left and "
                 f"{least} needed; it is full again in {_seconds(purse, now_us)} s; {who}"
             )
@@ -37,23 +41,24 @@ def refuse(purse: Purse, least: int, now_us: int) -> NoReturn:
                 error.headers = ((b"retry-after", str(_seconds(purse, now_us)).encode()),)
             else:
                 error.headers = ((b"x-should-retry", b"false"),)
+            return error
         case Kind.PLAN:
-            error = PlanExhausted(
+            return PlanExhausted(
                 f"the plan's {limit} tokens of this cycle: {there_is} are left and {least} needed"
                 f"{_until(purse)}; an admin of the organisation can change the subscription"
             )
         case Kind.TRIAL:
-            error = TrialExhausted(
+            return TrialExhausted(
                 f"the trial's balance: ${usd(Nano(there_is))} is left and up to ${usd(Nano(least))} needed; "
                 "an admin of the organisation can start a subscription"
             )
         case Kind.SPEND:
-            error = SpendingLimitReached(
+            return SpendingLimitReached(
                 f"spending limit of the {purse.pot.level}: of ${usd(Nano(limit))} a cycle, "
                 f"${usd(Nano(there_is))} is left, and this call may cost ${usd(Nano(least))}{_until(purse)}; "
                 f"{_ADMIN}"
             )
-    raise error
+    assert_never(purse.pot.kind)
 
 
 def refuse_more_at_once(limit: int) -> NoReturn:

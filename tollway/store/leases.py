@@ -8,15 +8,16 @@ Owns the tables `leases` and `exchanges`; does not own the arithmetic of a slice
 """
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, assert_never
 
 import msgspec
-from sqlalchemy import Connection, bindparam, delete, func, or_, select, update
+from sqlalchemy import Connection, and_, bindparam, delete, func, or_, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
 from tollway.domain.cycle import Cycle
+from tollway.domain.errors import StoreUnavailable
 from tollway.domain.ids import JournalId, OrgId
 from tollway.domain.lease import Ask, Order, Term, Terms, term
 from tollway.domain.ledger import Entry, EntryKind
@@ -43,6 +44,7 @@ def exchange(db: Connection, org: OrgId, order: Order, plans: Plans, now_us: int
     """Carry out an order, or answer again what it was answered when it was carried out.
 
     Nobody waits for one that comes after a later one: it was said again meanwhile, and answered.
+    StoreUnavailable for one of a journal that is closed: what it lends would never come back.
     """
     lock_org(db, org)
     told = db.execute(
@@ -82,14 +84,24 @@ class _Desk:
 
     def terms(self) -> Terms:
         order = self._order
+        ids = self._open_journals()
         self._lend([(ask, -ask.given_back) for ask in order.asks])
         lent = self._lent()
         terms = [self._term(ask, lent[ask.pot, ask.minute_us]) for ask in order.asks]
         self._lend([(ask, term.granted) for ask, term in zip(order.asks, terms, strict=True)])
-        alive = (journals.c.closed_us.is_(None), journals.c.forfeited_us.is_(None))
-        ids = self._db.execute(select(journals.c.id).where(*alive).order_by(journals.c.id)).scalars().all()
         rank = ids.index(order.journal) if order.journal in ids else 0
         return Terms(terms=tuple(terms), processes=max(1, len(ids)), rank=rank)
+
+    def _open_journals(self) -> Sequence[str]:
+        """Of all processes. One that is not registered may be of a database that was restored."""
+        is_open = and_(journals.c.closed_us.is_(None), journals.c.forfeited_us.is_(None))
+        query = select(journals.c.id, is_open.label("is_open")).where(
+            or_(is_open, journals.c.id == self._order.journal)
+        )
+        rows = self._db.execute(query.order_by(journals.c.id)).all()
+        if not all(row.is_open for row in rows):
+            raise StoreUnavailable("this process's journal is closed")
+        return [row.id for row in rows]
 
     def _term(self, ask: Ask, lent: _Lent) -> Term:
         limit = self._caps.get(ask.pot)
@@ -127,6 +139,7 @@ class _Desk:
             case Kind.PLAN | Kind.SPEND:
                 cycle = self._current_cycle()
                 return _spent_in(self._db, self._org, ask.pot, cycle.start_us), cycle.end_us
+        assert_never(ask.kind)
 
     def _current_cycle(self) -> Cycle:
         if self._cycle is None:
@@ -181,19 +194,23 @@ class _Desk:
 
 
 def _spent_in(db: Connection, org: OrgId, pot: Pot, cycle_start_us: int) -> int:
-    """What the rows of a cycle have used of a pot, with what is held for unsettled ones."""
+    """What the rows of a cycle have used of a pot, with what is held for unsettled ones.
+
+    An order may be carried out after the end of the cycle that it was sent in: what counts is the
+    cycle, of those from then on, that has used most.
+    """
     if pot.level is not Level.ORG:
-        query = select(spender_totals.c.cost_nano).where(
+        query = select(func.max(spender_totals.c.cost_nano)).where(
             spender_totals.c.org_id == org,
             spender_totals.c.spender_id == pot.id,
-            spender_totals.c.cycle_start_us == cycle_start_us,
+            spender_totals.c.cycle_start_us >= cycle_start_us,
         )
         return int(db.execute(query).scalar() or 0)
     totals = cycle_totals.c
     nano = totals.cost_prompt_nano + totals.cost_completion_nano + totals.held_nano
     tokens = totals.prompt_tokens + totals.completion_tokens + totals.held_tokens
-    query = select(nano if pot.kind is Kind.SPEND else tokens).where(
-        totals.org_id == org, totals.cycle_start_us == cycle_start_us
+    query = select(func.max(nano if pot.kind is Kind.SPEND else tokens)).where(
+        totals.org_id == org, totals.cycle_start_us >= cycle_start_us
     )
     return int(db.execute(query).scalar() or 0)
 
