@@ -90,8 +90,8 @@ class World:
         await self.recovery.recover()
         if await self.folder.catch_up():
             # The restored database does not know what this process holds of limits.
-            await self.database.write(return_leases, self.journal.id, self.clock.now_us())
             self.gateway.limits.drop()
+            await self.database.write(return_leases, self.journal.id, self.clock.now_us())
 
     async def tidy(self) -> None:
         """Give back what lies idle of limits, and tell the journal of refused calls."""

@@ -6,7 +6,7 @@ import logging
 import pytest
 
 from tests.limits.lending import ORG, PLAN, REQUESTS, SPEND, TOKENS, Till
-from tollway.domain.errors import LimitsUnavailable, RateLimited, SpendingLimitReached
+from tollway.domain.errors import LimitsUnavailable, RateLimited, SpendingLimitReached, StoreRefused
 from tollway.domain.lease import Order
 from tollway.domain.standing import Standing
 from tollway.limits.limits import RETRY_US
@@ -51,6 +51,19 @@ class TestSpending:
         till.bank.is_away = True
         made = await till.reserve(is_stated=False, completion_tokens=128_000)
         assert (made.cap, made.held) == (in_hand, in_hand)
+
+    async def test_an_order_that_no_database_can_carry_out_is_not_said_again(self) -> None:
+        till = Till({SPEND: 10**9})
+
+        async def refuse() -> None:
+            raise StoreRefused("a number too large")
+
+        till.bank.meanwhile = refuse
+        with pytest.raises(StoreRefused):
+            await till.reserve()
+        till.bank.meanwhile = None
+        await till.spend()
+        assert [order.number for order in till.bank.orders] == [1, 2]
 
     async def test_no_later_minute_brings_money(self) -> None:
         till = Till({SPEND: 10**9, PLAN: 10**9})

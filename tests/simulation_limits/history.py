@@ -216,8 +216,9 @@ class History:
             book.change(tenant.org, pot, limit, self.living)
             self.server.transact(change_limit, tenant.org, pot, limit)
         self.note(f"{pot} has {book.limits[pot]} instead of {now}")
-        for _ in range(draw.randint(0, 2)):
-            self.loop.call_later(4 * draw.random(), self._call, draw.choice(tenant.keys))
+        for _ in range(draw.randint(0, 3)):
+            soon_s = draw.random() * (self.plan.longest_call_s + 1)
+            self.loop.call_later(soon_s, self._call, draw.choice(tenant.keys))
 
     async def _end_well(self) -> None:
         """No more faults: calls end, the dead are recovered, all is folded; then what holds is looked at."""

@@ -28,6 +28,7 @@ def test_whatever_happens_no_limit_is_exceeded_and_all_that_was_lent_comes_back(
     assert main(["--first", str(first), "--seeds", str(_PER_TEST), "--jobs", "2"]) == 0
 
 
+@pytest.mark.timeout(600)  # likewise
 @pytest.mark.parametrize("what", BUGS)
 def test_a_planted_bug_is_found(what: str) -> None:
     with pytest.raises(Violation, match="SIMULATION_SEED="):

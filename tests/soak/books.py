@@ -35,10 +35,13 @@ _STATUS_OF: Mapping[str, int] = {Fault.RATE_LIMITED: 429, Fault.SERVER_ERROR: 50
 _BROKEN_OFF = 502
 _WITHOUT_REPORT = frozenset({Fault.USAGE_MISSING, Fault.TRUNCATED_STREAM, Fault.BROKEN_EVENT})
 _NEVER_FAILED = frozenset({None, Fault.USAGE_MISSING})
-REFUSED = frozenset({"metering_unavailable", "store_unavailable", "unavailable", "stopping"})
+REFUSED = frozenset(
+    {"metering_unavailable", "limits_unavailable", "store_unavailable", "unavailable", "stopping"}
+)
 """Codes of answers that are ours alone: the vendor was not asked, or we had to give up."""
 LIMITED = frozenset({"spending_limit_reached", "rate_limit_exceeded", "too_many_in_flight"})
-"""Codes of calls that a limit refused: they cost nothing, and have no row."""
+"""Codes of calls that a limit refused: they have no row, unless it was the vendor's own limit."""
+_BY_THE_VENDOR = "vendor_refused"
 _MUST_NOT_BE_SAID = (
     "Traceback",
     "lost at the stop",
@@ -224,18 +227,17 @@ def _wrong_unsettled(row: Row, line: Line | None) -> Iterator[str]:
 def _wrong_answer(seen: Seen, row: Row | None, line: Line | None) -> Iterator[str]:
     if seen.status is None or not seen.is_complete:
         return
-    if seen.code in LIMITED:
-        if row is not None or line is not None:
-            yield "refused by a limit, and it is in the books"
-    elif seen.request_id is None:
+    if seen.request_id is None:
         yield "answered without an id"
     elif row is None:
-        if seen.code not in REFUSED:
+        if seen.code not in REFUSED | LIMITED:
             yield "answered, and there is no row"
     elif row.end_user != seen.user:
         yield "the row is of another request"
     elif row.outcome == "unsettled":
         yield "answered, and unsettled"
+    elif seen.code in LIMITED and row.error_code != _BY_THE_VENDOR:
+        yield "refused by a limit, and there is a row"
     elif seen.is_done:
         yield from _wrong_completion(seen, row)
     elif seen.code == "metering_unavailable" and line is not None:
@@ -265,13 +267,14 @@ def _wrong_sums(rows: Sequence[Row], record: Record) -> Iterator[str]:
 
 def _counts(lines: Sequence[Line], rows: Sequence[Row], seen: Sequence[Seen]) -> Counter[str]:
     counts = Counter(row.outcome for row in rows)
+    explained = {row.request_id for row in rows}
     counts.update(
         calls=len(seen),
         answered=sum(one.is_complete for one in seen),
         hung_up=sum(one.hung_up for one in seen),
         broken_off=sum(not (one.is_complete or one.hung_up) for one in seen),
         refused=sum(one.code in REFUSED for one in seen),
-        limited=sum(one.code in LIMITED for one in seen),
+        limited=sum(one.code in LIMITED and one.request_id not in explained for one in seen),
         lines=len(lines),
         billed=sum(line.billed for line in lines),
         faults=sum(line.fault is not None and line.fault not in UNBILLED for line in lines),

@@ -20,12 +20,18 @@ from tests.soak.books import REFUSED, Row, compare, wrong_words
 from tests.soak.installation import Installation, installation
 from tests.soak.load import Pace, Seen
 from tests.soak.processes import EndedError
+from tollway.domain.clock import US_PER_S, SystemClock
+from tollway.domain.limit import MINUTE_US, minute_of
 
 PATIENCE_S = 60.0
 STEP_S = 0.05
 MIB = 1024 * 1024
 SMALL_DISK_BYTES = 4 * MIB
 _FSYNCS = ("interval", "group", "never")
+UNLENT = "limits_unavailable"
+"""While the database is away, what a process has of a minute can be used up; the next is shared."""
+ASKED_US = 6 * US_PER_S
+"""What was asked before a minute began is answered by then."""
 MORE_MEMORY_BYTES = 64 * MIB
 """What a server may take more while its database is away, however long that is."""
 
@@ -92,8 +98,11 @@ async def database_away(
             await asyncio.sleep(1)  # all know the key by now, and that nothing about it changed since
             before, rss_bytes = len(made.calls), made.server.process.rss_bytes
             await asyncio.to_thread(postgres.stop)
+            full_us, full_at = minute_of(SystemClock().now_us()) + MINUTE_US, None
             for second in range(int(away_s)):
                 await asyncio.sleep(1)
+                if full_at is None and SystemClock().now_us() > full_us + ASKED_US:
+                    full_at = len(made.calls)
                 progress(f"away for {second + 1} of {away_s:g} s, {len(made.calls) - before} calls")
             calls = len(made.calls) - before
             more_bytes = made.server.process.rss_bytes - rss_bytes
@@ -101,12 +110,17 @@ async def database_away(
             await asyncio.to_thread(postgres.start)
             await _until(lambda: _is_ready(made), "it does not find its database again")
         notes.append(f"{calls} calls while the database was away; {more_bytes / MIB:+.1f} MiB of memory")
+        full_at = len(made.calls) if full_at is None else full_at
+        unlent = sum(one.code == UNLENT for one in made.calls[before:full_at])
+        notes.append(f"{unlent} were refused until the next full minute, as no more of it was lent")
         if status != 503 or checks["database"] == "ok" or checks["journal"] != "ok":
             differences.append(f"readyz while it was away: {status} {checks}")
         if calls == 0 or more_bytes > MORE_MEMORY_BYTES:
             differences.append(notes[-1])
         differences += [
-            f"not answered: {one}" for one in made.calls if not one.hung_up and not _is_served(one)
+            f"not answered: {one}"
+            for at, one in enumerate(made.calls)
+            if not one.hung_up and not _is_served(one) and not (before <= at < full_at and one.code == UNLENT)
         ]
         async with made.load(seed + 1, Pace()).running():
             await asyncio.sleep(0.5)

@@ -127,6 +127,11 @@ ERROR: dict[str, Any] = {"status": 502, "code": "vendor_unreachable", "is_done":
         case({}, {"outcome": "estimated", "status": 499}, BROKEN_OFF),
         case(None, None, {"status": 503, "code": "metering_unavailable", "is_done": False}),
         case(None, None, LIMITED),
+        case(
+            {"fault": Fault.RATE_LIMITED, **UNREPORTED},
+            {**FAILED, "status": 429, "error_code": "vendor_refused"},
+            {**LIMITED, "status": 429},
+        ),
         case(None, None, {"status": None, "request_id": None, "is_complete": False, "is_done": False}),
     ],
 )
@@ -167,8 +172,8 @@ def test_books_that_agree_have_no_differences(agreeing: Case) -> None:
         ("another cost", case({}, {}, {"cost_usd": "0.01"})),
         ("without an id", case({}, {}, {"request_id": None})),
         ("the vendor was asked", case({}, {}, {"code": "metering_unavailable", "is_done": False})),
-        ("it is in the books", case({}, None, LIMITED)),
-        ("it is in the books", case(None, {}, LIMITED)),
+        ("there is no row", case({}, None, LIMITED)),
+        ("and there is a row", case(None, {}, LIMITED)),
         ("nameless", case({"client_request_id": None}, {}, None)),
     ],
 )  # fmt: skip

@@ -14,7 +14,7 @@ from contextlib import suppress
 
 from tollway.domain.caller import Caller
 from tollway.domain.clock import US_PER_S, Clock
-from tollway.domain.errors import Limited, LimitsUnavailable, StoreUnavailable
+from tollway.domain.errors import Limited, LimitsUnavailable, StoreRefused, StoreUnavailable
 from tollway.domain.ids import AppId, JournalId, KeyId, OrgId
 from tollway.domain.lease import Ask, Order, Terms
 from tollway.domain.limit import minute_of
@@ -186,6 +186,9 @@ class Limits:
         try:
             async with asyncio.timeout(ORDER_S):
                 terms = await self._lender(order)
+        except StoreRefused:  # it was not carried out, and would not be the next time
+            desk.pending = None
+            raise
         except (StoreUnavailable, TimeoutError) as error:
             now_us = self._clock.now_us()
             if self._away_since_us is None:
