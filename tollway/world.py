@@ -215,8 +215,12 @@ async def _supervised(run: Run, name: str) -> None:
 
 async def _follow_changes(world: World) -> None:
     while True:
-        with contextlib.suppress(StoreUnavailable):  # what is cached serves on while the database is away
+        limits = world.gateway.limits
+        try:
             await world.refresh()
+            limits.found()
+        except StoreUnavailable as error:  # what is cached serves on while the database is away
+            limits.lost(error)
         await asyncio.sleep(CHANGES_POLL_S)
 
 

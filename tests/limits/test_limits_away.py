@@ -6,7 +6,13 @@ import logging
 import pytest
 
 from tests.limits.lending import ORG, PLAN, REQUESTS, SPEND, TOKENS, Till
-from tollway.domain.errors import LimitsUnavailable, RateLimited, SpendingLimitReached, StoreRefused
+from tollway.domain.errors import (
+    LimitsUnavailable,
+    RateLimited,
+    SpendingLimitReached,
+    StoreRefused,
+    StoreUnavailable,
+)
 from tollway.domain.lease import Order
 from tollway.domain.standing import Standing
 from tollway.limits.limits import RETRY_US
@@ -114,6 +120,30 @@ class TestRates:
                 till.clock.advance(60)
                 assert await until_refused(till) == share
         assert sum(shares) == 10
+
+    async def test_the_minute_that_begins_after_anybody_noticed_is_shared_though_no_call_asked_before(
+        self,
+    ) -> None:
+        till = Till({REQUESTS: 10})
+        till.clock.advance(59)
+        till.bank.is_away = True
+        till.limits.lost(StoreUnavailable("whoever reads the feed of changes"))
+        assert till.limits.trouble is not None
+        till.clock.advance(1)
+        assert await until_refused(till) == 10
+
+    async def test_a_database_that_answers_others_again_is_asked_by_the_next_call(self) -> None:
+        till = Till({REQUESTS: 10})
+        till.limits.lost(StoreUnavailable("whoever reads the feed of changes"))
+        till.limits.found()
+        assert till.limits.trouble is None
+        till.limits.lost(StoreUnavailable("again"))
+        await till.spend()  # nothing keeps a call from trying
+        assert till.limits.trouble is None
+        till.bank.is_away = True
+        await until_refused(till)
+        till.limits.found()  # what is held is asked for by its own way
+        assert till.limits.trouble is not None
 
     async def test_a_share_that_is_used_up_refuses_as_a_rate_and_says_when_it_is_full(self) -> None:
         till = Till({REQUESTS: 3, TOKENS: 10**9})

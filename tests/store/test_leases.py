@@ -263,6 +263,18 @@ class TestSpending:
         assert (next_.size, next_.elsewhere) == (900, 100)
         assert acme.ask(spend, 1, THERE, now_us=APRIL_US).size == 0
 
+    @pytest.mark.parametrize("level", Level)
+    def test_an_order_that_was_sent_in_a_cycle_and_comes_in_the_next_sees_what_that_one_has_used(
+        self, acme: Tenant, level: Level
+    ) -> None:
+        acme.limit(spending_limit_hard_nano=1_000)
+        acme.limit_app(spending_limit_nano=1_000)
+        acme.limit_key(spending_limit_nano=1_000)
+        acme.fold(row(acme, 900, ended_us=APRIL_US), now_us=APRIL_US)
+        pot = acme.pot(Kind.SPEND, level)
+        assert acme.ask(pot, 101, now_us=APRIL_US - 1).size == 0
+        assert acme.ask(pot, 100, now_us=APRIL_US - 1).size == 100
+
     def test_a_trial_does_not_begin_anew(self, acme: Tenant) -> None:
         acme.limit(subscription_tier="_TRIAL_")
         acme.database.write_here(lambda db: add_grant(db, acme.org, Nano(100), "test", NOON_US))

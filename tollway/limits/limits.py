@@ -190,11 +190,8 @@ class Limits:
             desk.pending = None
             raise
         except (StoreUnavailable, TimeoutError) as error:
-            now_us = self._clock.now_us()
-            if self._away_since_us is None:
-                self._away_since_us = now_us
-                _log.warning("limits: the database does not answer: %s", error)
-            self._retry_us = now_us + RETRY_US
+            self.lost(error)
+            self._retry_us = self._clock.now_us() + RETRY_US
             raise _Away from None
         if desk.pending is not order:  # what it brought was dropped while it was on its way
             raise _Away
@@ -206,6 +203,17 @@ class Limits:
         for ask, term in zip(order.asks, terms.terms, strict=True):
             desk.purse(ask.pot).take_in(ask, term, self._clock.now_us())
         return terms
+
+    def lost(self, error: Exception) -> None:
+        """The database does not answer, whoever asked: each full minute from now on is shared evenly."""
+        if self._away_since_us is None:
+            self._away_since_us = self._clock.now_us()
+            _log.warning("limits: the database does not answer: %s", error)
+
+    def found(self) -> None:
+        """It answers somebody else. While something is held, limits ask for themselves (`tidy`)."""
+        if not self._desks:
+            self._away_since_us = None
 
     def forget(self, org_ids: Collection[OrgId] | None) -> None:
         """These organisations' limits changed, or others need what this process has (None: of all)."""
