@@ -13,7 +13,7 @@ and how many there were in all.
 import asyncio
 import sys
 import threading
-from collections.abc import Iterable
+from collections.abc import Awaitable, Callable, Collection, Iterable
 from dataclasses import replace
 from pathlib import Path
 from typing import Self, cast
@@ -25,6 +25,7 @@ from tollway.cli.configuration import settings_of
 from tollway.cli.first_start import first_start, greeting
 from tollway.cli.serve import demo_offered, listen, serving
 from tollway.domain.caller import Caller
+from tollway.domain.ids import OrgId
 from tollway.domain.lease import Order, Terms
 from tollway.domain.ledger import Entry, Start
 from tollway.domain.money import Nano
@@ -33,7 +34,7 @@ from tollway.limits.limits import TICK_S, Lender, Limits
 from tollway.limits.reservation import Need
 from tollway.metering.journal import Journal
 from tollway.store.leases import exchange
-from tollway.world import World, open_world
+from tollway.world import CHANGES_POLL_S, World, open_world
 
 _WRITTEN_EACH_S = 0.1
 
@@ -68,6 +69,9 @@ class Unlimited:
         return self
 
     def settle(self, charged: int, consumed: int) -> None:
+        """Nothing."""
+
+    def forget(self, org_ids: Collection[OrgId] | None) -> None:
         """Nothing."""
 
     def __enter__(self) -> Self:
@@ -131,8 +135,10 @@ async def main(mode: str, file: Path | None) -> None:
             group.create_task(counted.write(file))
             limits = Limits(counted.lender(world), world.clock, world.journal.id)
             served = replace(world, gateway=replace(world.gateway, limits=limits))
+        if mode in ("unlimited", "folded"):
+            group.create_task(_each(CHANGES_POLL_S, served.refresh))
         if mode == "folded":
-            group.create_task(following(served))
+            group.create_task(_each(TICK_S, served.tidy))
         listener = listen(settings.host, settings.port)
         host, port = listener.getsockname()[:2]
 
@@ -143,12 +149,11 @@ async def main(mode: str, file: Path | None) -> None:
             await asyncio.Event().wait()
 
 
-async def following(world: World) -> None:
-    """What was changed holds, and idle limits go back, as in a gateway that is served."""
+async def _each(seconds: float, turn: Callable[[], Awaitable[None]]) -> None:
+    """As a gateway that is served does it: what was changed holds, and idle limits go back."""
     while True:
-        await world.refresh()
-        await world.tidy()
-        await asyncio.sleep(TICK_S)
+        await turn()
+        await asyncio.sleep(seconds)
 
 
 def _switched_off(world: World, mode: str) -> World:

@@ -5,12 +5,15 @@ Owns sending, counting and comparing; does not own what is measured.
 
 import asyncio
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import median
 
 _HEAD_END = b"\r\n\r\n"
 _LENGTH = b"content-length: "
+
+REST_S = 0.5
+"""After each measurement."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,11 +47,26 @@ def get(port: int, path: str, token: str) -> bytes:
 async def in_turn(
     sent: Mapping[str, tuple[int, bytes]], *, connections: int, seconds: float, rounds: int
 ) -> dict[str, list[Measured]]:
-    """Measure each (port and request, by name) in turn, so that a noisy machine is fair to all."""
+    """Measure each (port and request, by name) in turn, so that a noisy machine is fair to all.
+
+    Each second round goes the other way, and each waits until the one before has written its rows.
+    """
     measured: dict[str, list[Measured]] = {name: [] for name in sent}
+    turns = list(sent.items())
     for _ in range(rounds):
-        for name, (port, request_) in sent.items():
+        for name, (port, request_) in turns:
             measured[name].append(await measure(port, request_, connections=connections, seconds=seconds))
+            await asyncio.sleep(REST_S)
+        turns.reverse()
+    return measured
+
+
+def afresh(starts: int, once: Callable[[int], Mapping[str, Sequence[Measured]]]) -> dict[str, list[Measured]]:
+    """All rounds of so many starts: one start of the same program is some percent faster than another."""
+    measured: dict[str, list[Measured]] = {}
+    for start in range(starts):
+        for name, each in once(start).items():
+            measured.setdefault(name, []).extend(each)
     return measured
 
 

@@ -1,13 +1,14 @@
 """Giving back what lies idle or is missed elsewhere, and limits that change."""
 
 import asyncio
+from dataclasses import replace
 
 import pytest
 
-from tests.limits.lending import APP_SPEND, ORG, REQUESTS, SPEND, Till
+from tests.limits.lending import APP_SPEND, ORG, REQUESTS, SPEND, Till, Wanted, caller
 from tollway.domain.errors import SpendingLimitReached
-from tollway.domain.ids import OrgId
-from tollway.domain.limit import Pot
+from tollway.domain.ids import KeyId, OrgId
+from tollway.domain.limit import Cap, Kind, Level, Pot
 
 LITTLE, MUCH = 0.05, 31
 
@@ -77,6 +78,33 @@ async def test_what_lies_idle_is_given_back_the_sooner_the_more_others_may_miss_
     till.clock.advance(idle_s)
     await till.limits.tidy()
     assert (till.in_hand(SPEND) == 0) == is_returned
+
+
+async def test_what_others_may_miss_is_looked_at_each_time() -> None:
+    till = Till({SPEND: 200})
+    till.bank.processes = 2
+    await till.spend()
+    await till.limits.tidy()
+    assert till.in_hand(SPEND)
+    till.clock.advance(2 * LITTLE + 0.01)
+    await till.limits.tidy()
+    assert not till.in_hand(SPEND)
+
+
+async def test_what_is_asked_for_elsewhere_comes_before_what_lies_idle() -> None:
+    till = Till({SPEND: 10**9})
+    other = OrgId("org-2")
+    await till.spend()
+    till.clock.advance(MUCH)
+    pot = Pot(Level.ORG, other, Kind.SPEND)
+    till.bank.limits[pot] = 10**9
+    made = await till.limits.reserve(
+        replace(caller({}), org_id=other, key_id=KeyId("key-2"), caps=(Cap(pot, 10**9),)), Wanted()
+    )
+    made.release()
+    till.limits.forget({other})
+    await till.limits.tidy()
+    assert [order.org_id for order in till.bank.orders[2:]] == [other, ORG]
 
 
 async def test_what_is_in_use_stays() -> None:

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 from tollway.domain.caller import Caller
 from tollway.domain.clock import US_PER_S, Clock
-from tollway.domain.ids import OrgId
+from tollway.domain.ids import KeyId, OrgId
 from tollway.domain.lease import Order
 from tollway.domain.limit import LEASED, MINUTE_US, Kind, Leased, Pot
 from tollway.limits.purse import Amounts, Purse
@@ -28,6 +28,7 @@ class Desk:
     def __init__(self, org: OrgId) -> None:
         self.org = org
         self.purses: dict[Pot, Purse] = {}
+        self.accounts: dict[KeyId, "Account"] = {}
         self.in_flight = 0
         self.one_at_a_time = asyncio.Lock()
         self.pending: Order | None = None
@@ -36,6 +37,8 @@ class Desk:
         """Whether its limits changed, or others miss what it has."""
         self.used_us = 0
         """When a call last took something, or lacked it."""
+        self.look_us = 0
+        """When there may be something to give back."""
 
     def purse(self, pot: Pot) -> Purse:
         """The purse of a pot; an empty one if there was none."""
@@ -43,6 +46,15 @@ class Desk:
         if found is None:
             found = self.purses[pot] = Purse(pot)
         return found
+
+    def recall(self) -> None:
+        """Its limits changed, or others miss what it has."""
+        self.is_recalled = True
+        self.look_us = 0
+
+    def is_scarce(self) -> bool:
+        """Whether others may miss what is in hand."""
+        return any(purse.free > 0 and purse.is_scarce() for purse in self.purses.values())
 
     @property
     def is_blank(self) -> bool:

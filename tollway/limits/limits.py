@@ -10,7 +10,6 @@ when to borrow and give back; does not own SQL: whoever lends is handed in.
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Collection, Mapping
-from contextlib import suppress
 
 from tollway.domain.caller import Caller
 from tollway.domain.clock import US_PER_S, Clock
@@ -36,8 +35,11 @@ RECALL_S = 0.35
 TICK_S = 0.1
 _IDLE_SCARCE_US = US_PER_S // 10
 _IDLE_US = 30 * US_PER_S
+_LOOK_US = US_PER_S
+"""How long a desk is left alone where nothing is missed."""
 _TRIES = 3
-_MAX_ACCOUNTS = 50_000
+_MAX_ACCOUNTS = 10_000
+"""Of one organisation."""
 
 _log = logging.getLogger(__name__)
 
@@ -55,7 +57,6 @@ class Limits:
         self._journal = journal
         self._number = 0
         self._desks: dict[OrgId, Desk] = {}
-        self._accounts: dict[KeyId, Account] = {}
         self._processes = 1
         self._rank = 0
         self._away_since_us: int | None = None
@@ -182,6 +183,7 @@ class Limits:
             await self._send(desk, desk.pending)
 
     async def _send(self, desk: Desk, order: Order) -> Terms:
+        desk.look_us = 0
         desk.pending = order  # until its answer is here, also if whoever waits for it leaves
         try:
             async with asyncio.timeout(ORDER_S):
@@ -219,7 +221,7 @@ class Limits:
         """These organisations' limits changed, or others need what this process has (None: of all)."""
         for org in list(self._desks) if org_ids is None else org_ids:
             if org in self._desks:
-                self._desks[org].is_recalled = True
+                self._desks[org].recall()
 
     def drop(self) -> None:
         """The database knows nothing any more of what this process holds: it holds nothing."""
@@ -229,16 +231,21 @@ class Limits:
                 purse.empty()
 
     async def tidy(self) -> None:
-        """Give back what lies idle, or is asked for; forget organisations of which nothing is held."""
-        for desk in list(self._desks.values()):
+        """Give back what is asked for, or lies idle; forget organisations of which nothing is held."""
+        now_us = self._clock.now_us()
+        due = [desk for desk in self._desks.values() if desk.look_us <= now_us]
+        for desk in sorted(due, key=lambda desk: not desk.is_recalled):  # others wait for those
             if desk.one_at_a_time.locked():
                 continue
-            with suppress(_Away):
+            try:
                 async with desk.one_at_a_time:
                     await self._give_back(desk)
-            if desk.is_blank and desk.used_us < self._clock.now_us() - _IDLE_US:
+            except _Away:
+                return
+            if desk.is_blank and desk.used_us < now_us - _IDLE_US:
                 del self._desks[desk.org]
-                self._accounts = {key: each for key, each in self._accounts.items() if each.desk is not desk}
+            elif not (self._processes > 1 and desk.is_scarce()):
+                desk.look_us = now_us + _LOOK_US
 
     async def _give_back(self, desk: Desk) -> None:
         await self._ask_again(desk)
@@ -261,15 +268,15 @@ class Limits:
         return now_us - purse.used_us > (_IDLE_SCARCE_US if is_missed else _IDLE_US)
 
     def _account(self, caller: Caller) -> Account:
-        found = self._accounts.get(caller.key_id)
-        if found is not None and found.caller is caller:
-            return found
         desk = self._desks.get(caller.org_id)
         if desk is None:
             desk = self._desks[caller.org_id] = Desk(caller.org_id)
-        if len(self._accounts) >= _MAX_ACCOUNTS:
-            del self._accounts[next(iter(self._accounts))]
-        account = self._accounts[caller.key_id] = Account(caller, desk, self._clock)
+        found = desk.accounts.get(caller.key_id)
+        if found is not None and found.caller is caller:
+            return found
+        if len(desk.accounts) >= _MAX_ACCOUNTS:
+            del desk.accounts[next(iter(desk.accounts))]
+        account = desk.accounts[caller.key_id] = Account(caller, desk, self._clock)
         return account
 
 

@@ -126,6 +126,7 @@ class Reservation:
                 purse.free += rest
             else:
                 purse.owed += rest
+                self._account.desk.look_us = 0
 
     def __enter__(self) -> Self:
         return self
