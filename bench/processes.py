@@ -5,11 +5,11 @@ import re
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
+from http.client import HTTPConnection
 from pathlib import Path
 from secrets import token_hex
 from typing import Any
-from urllib.request import Request, urlopen
 
 _OPERATOR_TOKEN = token_hex()
 _CONFIG = """
@@ -87,10 +87,14 @@ def _allow(port: int, token: str) -> None:
 
 
 def _asked(method: str, port: int, path: str, token: str, body: object = None) -> dict[str, Any]:
-    """One request to the control plane; HTTPError if it is refused."""
+    """One request to the control plane; RuntimeError if it is refused."""
     headers = {"Authorization": f"Bearer {token}", "Content-Type": "application/json"}
     data = None if body is None else json.dumps(body).encode()
-    asked = Request(f"http://127.0.0.1:{port}{path}", data, headers, method=method)
-    with urlopen(asked, timeout=10) as answer:  # noqa: S310 - our own server
-        found: dict[str, Any] = json.load(answer)
+    with closing(HTTPConnection("127.0.0.1", port, timeout=10)) as connection:
+        connection.request(method, path, data, headers)
+        answer = connection.getresponse()
+        text = answer.read()
+    if not 200 <= answer.status < 300:
+        raise RuntimeError(f"{method} {path} was answered with {answer.status}: {text.decode()}")
+    found: dict[str, Any] = json.loads(text)
     return found

@@ -7,6 +7,7 @@ from typing import Any
 from sqlalchemy import Connection, update
 
 from tests.world.stage import OPERATOR_TOKEN, Answer, Stage, Tenant
+from tests.world.waiting import until
 from tollway.demo.vendor import Scripted
 from tollway.domain.ids import OrgId
 from tollway.store.changes import announce
@@ -80,10 +81,7 @@ async def _at_once(stage: Stage, tenant: Tenant) -> Answer:
     await patch(stage, tenant, max_in_flight=1)
     stage.vendor.scripted.append(Scripted(parts=[b"{}"], pause_s=0.2))
     first = asyncio.create_task(stage.chat(tenant))
-    for _ in range(200):
-        if stage.vendor.requests:
-            break
-        await asyncio.sleep(0.01)
+    await until(lambda: len(stage.vendor.requests) > 0)
     second = await stage.chat(tenant)
     await first
     return second

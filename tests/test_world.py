@@ -1,9 +1,7 @@
 """The world starts, stops and starts again: nothing metered is lost unsaid, and no task stays dead."""
 
-import asyncio
 import logging
 import sqlite3
-from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
@@ -15,6 +13,7 @@ from sqlalchemy import Connection, func, select, text
 
 from tests.world.clock import NOON_US, TurningClock
 from tests.world.entries import ON_POSTGRESQL, ON_SQLITE, ORG, entry, start_of
+from tests.world.waiting import until
 from tollway.domain.errors import StoreUnavailable
 from tollway.domain.ids import OrgId
 from tollway.domain.ledger import Entry
@@ -40,12 +39,6 @@ def meter(world: World, **fields: object) -> Entry:
 
 def stored(database: Database) -> list[Entry]:
     return [row.entry for row in database.write_here(lambda db: read_entries(db, ORG, limit=100))]
-
-
-async def until(is_so: Callable[[], bool]) -> None:
-    async with asyncio.timeout(30):
-        while not is_so():  # noqa: ASYNC110 - what is waited for tells nobody
-            await asyncio.sleep(0.02)
 
 
 async def test_a_stop_stores_what_is_left(settings: Settings, database: Database) -> None:

@@ -1,20 +1,19 @@
 """A database that says nothing any more must not keep a server from stopping."""
 
-import asyncio
 from pathlib import Path
-from typing import Any
 
 import psycopg
 
 from tests.cli.processes import follow, served
 from tests.world.databases import PostgresDatabases
+from tests.world.waiting import until
 
 
-async def record(show: list[str]) -> dict[str, Any]:
-    """The organisation's, by the command of the greeting."""
+async def is_counted(show: list[str]) -> bool:
+    """Whether the organisation's record, by the command of the greeting, has a request."""
     shown = await follow(show)
     assert isinstance(shown, dict)
-    return shown
+    return bool(shown["num_requests"] > 0)
 
 
 async def test_a_stop_leaves_a_silent_database_and_says_what_waits(
@@ -26,9 +25,7 @@ async def test_a_stop_leaves_a_silent_database_and_says_what_waits(
             ask, show = server.curls()
             # What it borrows of the organisation's limits is enough for the next one, too.
             await follow(ask)
-            async with asyncio.timeout(10):
-                while not (await record(show))["num_requests"]:  # noqa: ASYNC110 - nobody tells
-                    await asyncio.sleep(0.05)
+            await until(lambda: is_counted(show), within_s=10)
             # Whoever waits for this lock waits as for a machine that is gone.
             holder.execute("LOCK TABLE org_totals")
             await follow(ask)

@@ -8,7 +8,7 @@ import signal
 import socket
 import sys
 from collections import Counter
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -20,6 +20,7 @@ from hypothesis import settings as limits
 from hypothesis import strategies as st
 
 from tests.cli.fleet import HeldVendor, fleet, frozen
+from tests.world.waiting import until
 from tollway.cli.main import main
 from tollway.cli.workers import FLAG, Briefing, Workers, command, pause_s, read_briefing
 from tollway.domain.ledger import Outcome
@@ -229,11 +230,6 @@ async def kept(script: str, *, workers: int = 1) -> AsyncIterator[tuple[Workers,
             while not running.done():
                 parent.end()
                 await asyncio.sleep(0.05)
-
-
-async def until(is_so: Callable[[], bool]) -> None:
-    while not is_so():  # noqa: ASYNC110 - what another process did has no event
-        await asyncio.sleep(0.02)
 
 
 async def said(caplog: pytest.LogCaptureFixture, pattern: str) -> None:

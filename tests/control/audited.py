@@ -7,6 +7,7 @@ from fractions import Fraction
 from typing import Any
 
 from msgspec.structs import replace
+from sqlalchemy import Connection, Executable
 
 from tests.world.clock import NOON_US
 from tests.world.entries import batch, entry, lost
@@ -66,7 +67,7 @@ def every_sort(org: OrgId) -> list[Entry]:
     """Entries that become nine rows of two months; the fourth's end turns up as the sixth."""
     late = priced(org, "request-4", ended_us=APRIL_US)
     return [
-        priced(org, "request-1", benchmark=DEAR),
+        priced(org, "request-1", benchmark=DEAR, streamed=True, first_token_us=250_000),
         priced(org, "request-2", price=MARKED_UP, rate_card="card-1"),
         entry(
             org_id=org,
@@ -92,6 +93,16 @@ def folded(database: Database, entries: Sequence[Entry], journal: str = "journal
     """Fold these, with the prices that they name."""
     moved = batch(list(enumerate(entries, first)), JournalId(journal), PRICES)
     assert database.write_here(lambda db: fold(db, moved, NOON_US)) == first + len(entries)
+
+
+def tamper(database: Database, *statements: Executable) -> None:
+    """Do to the database what no code of ours does; each statement changes something."""
+
+    def work(db: Connection) -> None:
+        for statement in statements:
+            assert db.execute(statement).rowcount != 0  # -1 of an insert whose rows nobody counts
+
+    database.write_here(work)
 
 
 async def audited(database: Database, only: OrgId | None = None) -> dict[str, Check]:

@@ -5,8 +5,6 @@ from typing import Any
 
 import pytest
 from sqlalchemy import (
-    Connection,
-    Executable,
     Insert,
     Update,
     delete,
@@ -17,7 +15,18 @@ from sqlalchemy import (
     update,
 )
 
-from tests.control.audited import APRIL_US, CHEAP, DEAR, UNITS, audited, every_sort, folded, named, priced
+from tests.control.audited import (
+    APRIL_US,
+    CHEAP,
+    DEAR,
+    UNITS,
+    audited,
+    every_sort,
+    folded,
+    named,
+    priced,
+    tamper,
+)
 from tests.world.clock import NOON_US
 from tests.world.entries import ON_SQLITE, lost, make_org
 from tollway.control.audit import ROWS_PER_PAGE, SHOWN_PER_ORG, Unfolded, audit, unfolded_of
@@ -50,14 +59,6 @@ def org(database: Database) -> OrgId:
     folded(database, every_sort(made), "journal-1")
     folded(database, every_sort(OTHER), "journal-2")
     return made
-
-
-def tamper(database: Database, *statements: Executable) -> None:
-    def work(db: Connection) -> None:
-        for statement in statements:
-            assert db.execute(statement).rowcount != 0
-
-    database.write_here(work)
 
 
 def row_is(org: OrgId, seq: int, /, **values: object) -> Update:

@@ -3,7 +3,7 @@
 import pytest
 from sqlalchemy import delete, insert, update
 
-from tests.control.audited import audited, every_sort, folded, named
+from tests.control.audited import audited, every_sort, folded, named, tamper
 from tests.store.folds import refused_of
 from tests.world.clock import NOON_US
 from tests.world.entries import make_org
@@ -44,19 +44,16 @@ async def test_they_are_no_difference(database: Database, org: OrgId) -> None:
 async def test_beside_them_every_other_total_is_still_compared(database: Database, org: OrgId) -> None:
     for metric in set(Metric) - {Metric.REFUSED}:
         where = (series_totals.c.org_id == org, series_totals.c.metric == metric.value)
-        changed = update(series_totals).where(*where).values(value=series_totals.c.value + 1)
-        assert database.write_here(lambda db, changed=changed: db.execute(changed).rowcount) > 0  # type: ignore[misc]  # the default binds this turn's
+        tamper(database, update(series_totals).where(*where).values(value=series_totals.c.value + 1))
         found = {what.partition(" ")[0] for _, what in await named(database, org)}
         assert metric.value in found
     forged = {"app": "acme-app", "model": "", "provider": "", "metric": "refused too", "label": "x"}
-    database.write_here(
-        lambda db: db.execute(insert(series_totals).values(org_id=ONLY_REFUSED, value=1, **forged))
-    )
+    tamper(database, insert(series_totals).values(org_id=ONLY_REFUSED, value=1, **forged))
     assert list(await named(database, ONLY_REFUSED)) == [("series acme-app, , ", "refused too x")]
 
 
 async def test_a_total_of_rows_that_is_gone_is_still_named(database: Database, org: OrgId) -> None:
-    database.write_here(lambda db: db.execute(delete(series_totals)))
+    tamper(database, delete(series_totals))
     whats = {what.partition(" ")[0] for _, what in await named(database, org)}
     assert {"requests", "tokens"} <= whats
     assert "refused" not in whats

@@ -1,6 +1,5 @@
 """The bill of the fault-injecting vendor: what is on it, from when, and whatever the client does."""
 
-import asyncio
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +7,7 @@ import msgspec
 import pytest
 
 from tests.demo.failing import CHAT, Failing, asked, failing, streamed
+from tests.world.waiting import until
 from tollway.demo.bill import Line
 
 LONG_S = (30.0, 30.0)
@@ -15,9 +15,8 @@ LONG_S = (30.0, 30.0)
 
 
 async def until_lines(this: Failing, count: int) -> list[Line]:
-    while len(lines := this.bill.lines()) < count:  # noqa: ASYNC110 - the vendor has no event
-        await asyncio.sleep(0.01)
-    return lines
+    await until(lambda: len(this.bill.lines()) >= count)
+    return this.bill.lines()
 
 
 async def until_it_waits(this: Failing) -> None:

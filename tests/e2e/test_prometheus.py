@@ -8,6 +8,7 @@ import sys
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ import pytest
 
 from tests.peers.postgres import PostgresServer
 from tests.peers.prometheus import PrometheusServer
+from tests.world import waiting
 from tollway.demo.loki import LokiReceiver
 from tollway.domain.clock import US_PER_S, SystemClock
 
@@ -24,7 +26,6 @@ pytestmark = pytest.mark.e2e
 
 USER, TOKEN = "123456", "glc_the-receivers-password"
 DEADLINE_S = 30.0
-STEP_S = 0.1
 _SHOWN = re.compile(r"^  (operator token|user token|app key) +(\S+)$", re.MULTILINE)
 _BASE = re.compile(r"listens on (http://\S+)")
 
@@ -144,10 +145,8 @@ async def greeting(process: asyncio.subprocess.Process, log: Path) -> str:
 
 
 async def until(holds: Callable[[], bool]) -> None:
-    """Poll until it is so."""
-    async with asyncio.timeout(DEADLINE_S):
-        while not await asyncio.to_thread(holds):  # noqa: ASYNC110 - nobody tells when it is so
-            await asyncio.sleep(STEP_S)
+    """Wait for what is asked of servers: in a thread, as one of them runs in this one."""
+    await waiting.until(partial(asyncio.to_thread, holds), within_s=DEADLINE_S)
 
 
 def total(prometheus: PrometheusServer, metric: str, org: str) -> float:

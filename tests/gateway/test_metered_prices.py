@@ -10,6 +10,7 @@ from msgspec.structs import replace
 from tests.gateway.labs import LAB_MODEL, import_price, put_card, with_lab
 from tests.gateway.scripts import answer, entries, error, gated, only_entry
 from tests.world.stage import Stage
+from tests.world.waiting import until
 from tollway.demo.offer import BENCHMARK_MODEL, CHEAP_MODEL
 from tollway.domain.ledger import Entry, Outcome
 from tollway.domain.moment import iso
@@ -156,8 +157,7 @@ async def test_an_open_call_holds_the_most_that_it_may_cost(stage: Stage) -> Non
     async with gated(stage, b"", b"data: [DONE]\n\n") as vendor:
         bounded = {"stream": True, "max_completion_tokens": 10, "n": 2}
         calls = [asyncio.create_task(stage.chat(acme, **fields)) for fields in (bounded, {"stream": True})]
-        while len(stage.world.journal.open) < 2:  # noqa: ASYNC110 - nobody tells
-            await asyncio.sleep(0.01)
+        await until(lambda: len(stage.world.journal.open) >= 2)
         held = sorted(start.held for start in stage.world.journal.open)
         vendor.gate.set()
         await asyncio.gather(*calls)

@@ -1,4 +1,4 @@
-"""A disk for journals, one that can break and one that can fill up."""
+"""A disk for journals, one that can break and one that can fill up; a journal on it, and its folder."""
 
 import subprocess
 from collections.abc import Iterator
@@ -15,6 +15,8 @@ from tests.metering.journals import (
     real_room,
 )
 from tests.world.clock import TurningClock
+from tollway.metering.folder import Folder
+from tollway.metering.journal import Journal
 from tollway.metering.recovery import Recovery
 from tollway.store.database import Database
 
@@ -35,6 +37,16 @@ def desk(disk: BreakableDisk, clock: TurningClock) -> Iterator[Desk]:
     yield made
     disk.gate.set()
     made.clear()
+
+
+@pytest.fixture
+def journal(desk: Desk) -> Journal:
+    return desk.journal()
+
+
+@pytest.fixture
+def folder(journal: Journal, disk: BreakableDisk, database: Database, clock: TurningClock) -> Folder:
+    return Folder(journal, disk, database, clock)
 
 
 @pytest.fixture

@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import logging
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -26,22 +26,13 @@ from tests.metering.ledgers import stored
 from tests.store.folds import check, position
 from tests.world.clock import TurningClock
 from tests.world.entries import ON_POSTGRESQL
+from tests.world.waiting import until
 from tollway.domain.errors import MeteringUnavailable, StoreUnavailable
 from tollway.metering.folder import RECORDS_PER_BATCH, Folder
 from tollway.metering.journal import RETRY_S, Journal
 from tollway.store.database import Database
 from tollway.store.journals import position_of
 from tollway.store.prices import read_prices
-
-
-@pytest.fixture
-def journal(desk: Desk) -> Journal:
-    return desk.journal()
-
-
-@pytest.fixture
-def folder(journal: Journal, disk: BreakableDisk, database: Database, clock: TurningClock) -> Folder:
-    return Folder(journal, disk, database, clock)
 
 
 @pytest.fixture
@@ -65,12 +56,6 @@ async def stopped(task: "asyncio.Task[None]") -> None:
     task.cancel()
     with contextlib.suppress(asyncio.CancelledError):
         await task
-
-
-async def until(is_so: Callable[[], bool]) -> None:
-    async with asyncio.timeout(30):
-        while not is_so():  # noqa: ASYNC110 - what is waited for tells nobody
-            await asyncio.sleep(0.01)
 
 
 class TestInOrder:

@@ -7,10 +7,11 @@ from sqlalchemy import update
 
 from tests.metering.journals import BreakableDisk, Desk, begin, ended, finish, ids, price, refusal, rotate
 from tests.metering.ledgers import Restoring, closed, forget, stored
-from tests.metering.test_folder import running, until
+from tests.metering.test_folder import running
 from tests.store.folds import position, refused_of
 from tests.world.clock import NOON_US, TurningClock
 from tests.world.entries import ON_POSTGRESQL, ORG
+from tests.world.waiting import until
 from tollway.domain.body import BodyPiece, Part
 from tollway.domain.refusal import Refused
 from tollway.domain.usage import Unit
@@ -24,16 +25,6 @@ from tollway.store.schema import journals
 KEY = ("acme-app", "rate_limit_exceeded")
 POISON = refusal(2**63)
 """More than any database takes."""
-
-
-@pytest.fixture
-def journal(desk: Desk) -> Journal:
-    return desk.journal()
-
-
-@pytest.fixture
-def folder(journal: Journal, disk: BreakableDisk, database: Database, clock: TurningClock) -> Folder:
-    return Folder(journal, disk, database, clock)
 
 
 def value(database: Database) -> int:

@@ -19,16 +19,6 @@ POISON = {Unit.INPUT: 2**63}
 """More than any database takes."""
 
 
-@pytest.fixture
-def journal(desk: Desk) -> Journal:
-    return desk.journal()
-
-
-@pytest.fixture
-def folder(journal: Journal, disk: BreakableDisk, database: Database, clock: TurningClock) -> Folder:
-    return Folder(journal, disk, database, clock)
-
-
 class TestRestored:
     """The database is as it was some time ago; what it lacks is in the journal."""
 

@@ -36,11 +36,6 @@ from tollway.metering.frames import Header, Kind, read_header
 from tollway.metering.journal import END_ROOM_BYTES, Journal
 
 
-@pytest.fixture
-def journal(desk: Desk) -> Journal:
-    return desk.journal()
-
-
 def test_a_new_journal_is_a_header_and_is_locked(journal: Journal, disk: Disk, clock: TurningClock) -> None:
     header, found = read_header(disk.read(journal.id, 0))
     assert header == Header(journal=journal.id, number=0, made_us=clock.now_us(), salt=header.salt)

@@ -32,6 +32,7 @@ from tests.metering.journals import (
 )
 from tests.world.clock import TurningClock
 from tests.world.entries import entry, start_of
+from tests.world.waiting import until
 from tollway.domain.errors import MeteringUnavailable
 from tollway.domain.ledger import Entry
 from tollway.metering.frames import Kind
@@ -47,11 +48,6 @@ async def running(journal: Journal) -> AsyncIterator[None]:
         task.cancel()
         with contextlib.suppress(asyncio.CancelledError):
             await task
-
-
-@pytest.fixture
-def journal(desk: Desk) -> Journal:
-    return desk.journal()
 
 
 class TestWrites:
@@ -141,9 +137,7 @@ class TestWrites:
             await asyncio.sleep(0.1)
             assert journal.trouble is not None
             disk.writes.heals()
-            async with asyncio.timeout(30):
-                while journal.trouble is not None:  # noqa: ASYNC110 - what is waited for tells nobody
-                    await asyncio.sleep(0.02)
+            await until(lambda: journal.trouble is None)
         assert ends(disk, journal.id) == ids(begun)
 
     def test_a_segment_whose_head_cannot_be_written_is_not_left_behind(

@@ -37,11 +37,6 @@ from tollway.metering.frames import Kind
 from tollway.metering.journal import RETRY_S, Journal
 
 
-@pytest.fixture
-def journal(desk: Desk) -> Journal:
-    return desk.journal()
-
-
 def until_full(journal: Journal) -> list[Refused]:
     """Counts until no more are taken."""
     told: list[Refused] = []

@@ -19,6 +19,7 @@ from tests.metering.journals import (
     refused,
     rotate,
 )
+from tests.world.waiting import until
 from tollway.domain.errors import MeteringUnavailable
 from tollway.metering.journal import RETRY_S, Fsync, Journal
 
@@ -220,8 +221,7 @@ class TestNever:
         disk.writes.heals()
         async with running(journal):
             await journal.ended()
-            while journal.trouble is not None:  # noqa: ASYNC110 - what is waited for tells nobody
-                await asyncio.sleep(0.02)
+            await until(lambda: journal.trouble is None)
         assert ends(disk, journal.id) == ids(begun)
 
     async def test_at_a_stop_it_is_all_the_same(self, desk: Desk, disk: BreakableDisk) -> None:

@@ -4,6 +4,7 @@ import logging
 import tracemalloc
 from collections.abc import Sequence
 from pathlib import Path
+from typing import cast
 
 import msgspec
 import pytest
@@ -40,11 +41,6 @@ from tollway.metering.journal import Journal
 from tollway.metering.reader import Reader
 
 SALT = 0x5EED_CAFE
-
-
-@pytest.fixture
-def journal(desk: Desk) -> Journal:
-    return desk.journal()
 
 
 @pytest.fixture
@@ -318,7 +314,7 @@ class TestVersions:
     def test_a_record_of_an_unknown_kind_is_counted_and_stepped_over(self, disk: Disk) -> None:
         made = entry()
         body = msgspec.msgpack.encode(made)
-        odd = frame(99, 0, b"a body, say", SALT)  # type: ignore[arg-type]  # a kind that a later one has
+        odd = frame(cast("Kind", 99), 0, b"a body, say", SALT)  # a kind that a later one has
         id_ = written(disk, odd, frame(Kind.END, 1, body, SALT))
         (piece,) = pieces(disk, id_)
         assert (piece.upto, piece.entries) == (2, [(1, made)])

@@ -166,7 +166,7 @@ class Deaf(Recovery):
 class _Stubborn(Segment):
     def __init__(self, segment: Segment) -> None:
         self._segment = segment
-        self.write, self.trim, self.close = segment.write, segment.trim, segment.close  # type: ignore[method-assign] # as they are
+        self.write, self.trim, self.close = segment.write, segment.trim, segment.close  # type: ignore[method-assign]  # only `sync` differs
 
     def sync(self) -> None:
         try:

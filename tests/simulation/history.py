@@ -4,7 +4,7 @@ import asyncio
 import logging
 import sqlite3
 from collections import Counter
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from random import Random
 
@@ -269,10 +269,15 @@ class History:
 
 
 @contextmanager
-def _quiet() -> Iterator[None]:
+def replayable(package: str, seed: int, notes: Sequence[str]) -> Iterator[None]:
+    """No logs; a Violation says how to see it again, and what led to it."""
     logging.disable(logging.CRITICAL)
     try:
         yield
+    except Violation as error:
+        raise Violation(
+            f"SIMULATION_SEED={seed}: {error}\nreplay: python -m {package} --seed {seed}\n" + "\n".join(notes)
+        ) from None
     finally:
         logging.disable(logging.NOTSET)
 
@@ -280,12 +285,6 @@ def _quiet() -> Iterator[None]:
 def simulate(seed: int, parts: Parts | None = None, likely: Collection[str] = ()) -> History:
     """Let a seed's history happen, with some events and faults surely in it. Violation."""
     history = History(seed, parts or Parts(), likely)
-    with _quiet():
-        try:
-            history.run()
-        except Violation as error:
-            raise Violation(
-                f"SIMULATION_SEED={seed}: {error}\n"
-                f"replay: python -m tests.simulation --seed {seed}\n" + "\n".join(history.notes)
-            ) from None
+    with replayable("tests.simulation", seed, history.notes):
+        history.run()
     return history

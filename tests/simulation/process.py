@@ -20,7 +20,7 @@ from tollway.metering.journal import Journal
 from tollway.metering.recovery import Recovery
 from tollway.settings import Settings
 from tollway.store.journals import register_journal
-from tollway.world import World, _fold_the_rest, _recover
+from tollway.world import RECOVERY_S, World, _fold_the_rest, each
 
 if TYPE_CHECKING:
     from tests.simulation.history import History
@@ -165,7 +165,7 @@ class Process:
         self.accepts = True
         history.note(f"{self.life.name} has journal {journal.id}")
         world = self.world
-        for run in (journal.run, world.folder.run, lambda: _recover(world)):
+        for run in (journal.run, world.folder.run, lambda: each(RECOVERY_S, world.recover)):
             self._tasks.append(self._spawn(self._supervised(run)))
 
     async def _stop(self, world: World) -> None:

@@ -17,8 +17,13 @@ _CHUNK = 20
 
 def outcome(seed: int, bug: str | None) -> str | None:
     """What goes wrong under a seed; None if nothing does."""
+    return violation_of(simulate, seed, *(BUGS[bug] if bug else ()))
+
+
+def violation_of(simulate: Callable[..., object], *asked: object) -> str | None:
+    """What a simulation of this has violated; None if nothing."""
     try:
-        simulate(seed, *(BUGS[bug] if bug else ()))
+        simulate(*asked)
     except Violation as violation:
         return str(violation)
     return None

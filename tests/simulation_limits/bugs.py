@@ -137,7 +137,7 @@ class Saving(Limits):
                     purse.turn(minute_of(now_us))
                     purse.free = saved
 
-        account.turn = turn  # type: ignore[method-assign] # the bug
+        account.turn = turn  # type: ignore[method-assign]  # the bug
         return account
 
 
@@ -154,7 +154,7 @@ class Generous(Limits):
             reservation.is_open = True
             settle(charged, consumed)
 
-        reservation.settle = twice  # type: ignore[method-assign] # the bug
+        reservation.settle = twice  # type: ignore[method-assign]  # the bug
         return reservation
 
 

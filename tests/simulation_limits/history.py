@@ -5,7 +5,7 @@ from collections import Counter
 from collections.abc import Collection
 from random import Random
 
-from tests.simulation.history import Violation, _quiet
+from tests.simulation.history import Violation, replayable
 from tests.simulation.scheduler import Loop
 from tests.simulation_limits.book import Book
 from tests.simulation_limits.finale import rate, use
@@ -256,12 +256,6 @@ class History:
 def simulate(seed: int, parts: Parts | None = None, likely: Collection[str] = ()) -> History:
     """Let a seed's history happen, with some events and faults surely in it. Violation."""
     history = History(seed, parts or Parts(), likely)
-    with _quiet():
-        try:
-            history.run()
-        except Violation as error:
-            raise Violation(
-                f"SIMULATION_SEED={seed}: {error}\n"
-                f"replay: python -m tests.simulation_limits --seed {seed}\n" + "\n".join(history.notes)
-            ) from None
+    with replayable("tests.simulation_limits", seed, history.notes):
+        history.run()
     return history

@@ -34,7 +34,7 @@ def check_leases(history: "History") -> None:
     minute_us = minute_of(history.loop.now_us())
     needed = history.book.taken.copy()
     for process in history.living:
-        for desk in process.limits._desks.values():  # noqa: SLF001 - as below
+        for desk in process.limits._desks.values():  # noqa: SLF001 - the simulation looks inside
             for purse in desk.purses.values():
                 if process.accepts and not purse.is_share:
                     needed[process.journal.id, purse.pot, purse.minute_us] += purse.free + purse.owed

@@ -73,10 +73,14 @@ def _blank() -> Any:  # noqa: ANN401 - the driver's connection
     return _template()
 
 
+_DEPLOYMENT, _USER, _ORG = insert(deployment), insert(users), insert(orgs)
+_APPS, _KEYS, _GRANT = insert(apps), insert(app_keys), insert(grants)
+
+
 @all_orgs
 def _make(db: Connection, tenants: Iterable[Tenant]) -> None:
-    db.execute(insert(deployment).values(id="simulated", changes_seq=0, added_us=NOON_US))
-    db.execute(insert(users).values(id="user", email="user@example.com", name="user", added_us=NOON_US))
+    db.execute(_DEPLOYMENT, {"id": "simulated", "changes_seq": 0, "added_us": NOON_US})
+    db.execute(_USER, {"id": "user", "email": "user@example.com", "name": "user", "added_us": NOON_US})
     for tenant in tenants:
         org = {
             "id": tenant.org,
@@ -92,13 +96,13 @@ def _make(db: Connection, tenants: Iterable[Tenant]) -> None:
         app = {"org_id": tenant.org, "added_us": NOON_US}
         named = {"name": "app", "added_by": "user", "modified_us": NOON_US}
         apps_of = sorted({key.app for key in tenant.keys})
-        db.execute(insert(orgs).values(**org, **_limits(tenant, Level.ORG, tenant.org)))
+        db.execute(_ORG, {**org, **_limits(tenant, Level.ORG, tenant.org)})
         db.execute(
-            insert(apps),
+            _APPS,
             [{"id": id_, "slug": id_, **named, **app, **_limits(tenant, Level.APP, id_)} for id_ in apps_of],
         )
         db.execute(
-            insert(app_keys),
+            _KEYS,
             [
                 {
                     "id": key.key,
@@ -121,9 +125,8 @@ def _limits(tenant: Tenant, level: Level, id_: str) -> Mapping[str, int | None]:
 
 def grant(db: Connection, org: OrgId, amount: int, id_: str) -> None:
     """More of the trial's balance, or less."""
-    db.execute(
-        insert(grants).values(id=id_, org_id=org, amount_nano=amount, reason="simulated", added_us=NOON_US)
-    )
+    given = {"id": id_, "org_id": org, "amount_nano": amount, "reason": "simulated", "added_us": NOON_US}
+    db.execute(_GRANT, given)
     announce(db, org, NOON_US)
 
 

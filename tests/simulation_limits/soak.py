@@ -2,19 +2,14 @@
 
 from collections.abc import Sequence
 
-from tests.simulation.history import Violation
-from tests.simulation.soak import soak
+from tests.simulation.soak import soak, violation_of
 from tests.simulation_limits.bugs import BUGS
 from tests.simulation_limits.history import simulate
 
 
 def outcome(seed: int, bug: str | None) -> str | None:
     """What goes wrong under a seed; None if nothing does."""
-    try:
-        simulate(seed, *(BUGS[bug] if bug else ()))
-    except Violation as violation:
-        return str(violation)
-    return None
+    return violation_of(simulate, seed, *(BUGS[bug] if bug else ()))
 
 
 def main(argv: Sequence[str] | None = None) -> int:

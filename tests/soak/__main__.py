@@ -104,12 +104,16 @@ async def _reports(
                 seed + number,
                 times=min(KILLS_PER_ROUND, asked.kills - begin),
                 database_url=url,
-                progress=lambda text, begin=begin: _progress(f"{begin} + {text}"),  # type: ignore[misc]  # a default binds this turn's
+                progress=_progress_after(begin),
             )
 
 
 def _shown(counts: Counter[str]) -> str:
     return ", ".join(f"{counts[name]} {name.replace('_', ' ')}" for name in _COUNTS)
+
+
+def _progress_after(kills: int) -> scenarios.Progress:
+    return lambda text: _progress(f"{kills} + {text}")
 
 
 def _progress(text: str) -> None:

@@ -20,6 +20,7 @@ import msgspec
 from tests.soak.books import Record, Row
 from tests.soak.load import Load, Pace, Seen
 from tests.soak.processes import Process, running, start
+from tests.world.waiting import until
 from tollway.demo.bill import Line
 from tollway.demo.offer import PRICES
 from tollway.store.database import Database
@@ -35,7 +36,6 @@ MAX_RATE = 10**9
 _OPERATOR_TOKEN = "operator-of-the-soak"
 _SEGMENT_BYTES = 256 * 1024
 _SETTLED_S = 60.0
-_STEP_S = 0.05
 _LISTENS = re.compile(r"listens on (http://\S+)")
 _VENDOR_IS_AT = re.compile(r"^Vendor at (http://\S+)")
 
@@ -218,12 +218,12 @@ class Installation:
     async def adopted(self, alive: int) -> None:
         """Wait until all journals but those of the `alive` servers are folded to their ends."""
         with closing(Database(self.sql_url)) as database:
-            async with asyncio.timeout(_SETTLED_S):
-                while True:
-                    states = await database.read(list_journals)
-                    if sum(state.closed_us is None for state in states) <= alive:
-                        return
-                    await asyncio.sleep(_STEP_S)
+
+            async def are_folded() -> bool:
+                states = await database.read(list_journals)
+                return sum(state.closed_us is None for state in states) <= alive
+
+            await until(are_folded, "journals are not adopted", within_s=_SETTLED_S)
 
 
 @asynccontextmanager

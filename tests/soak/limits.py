@@ -24,6 +24,7 @@ from tests.soak.crowd import Crowd, Habit, body_of, connection
 from tests.soak.installation import MAX_RATE, PROVIDER, Installation, installation
 from tests.soak.load import Seen, asked
 from tests.soak.scenarios import Progress, Report, settled, silent
+from tests.world.waiting import until
 from tollway.domain.clock import US_PER_S, SystemClock
 from tollway.domain.limit import MINUTE_US, minute_of
 from tollway.domain.series import Metric
@@ -173,9 +174,7 @@ async def _fleet(
     async with installation(
         folder, seed=seed, database_url=url, vendor_flags=flags, workers=str(WORKERS)
     ) as made:
-        async with asyncio.timeout(REST_S):
-            while len(_workers(made)) < WORKERS:  # noqa: ASYNC110 - what other processes log has no event
-                await asyncio.sleep(_STEP_S)
+        await until(lambda: len(_workers(made)) >= WORKERS, within_s=REST_S)
         yield made
 
 

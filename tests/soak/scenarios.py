@@ -20,11 +20,11 @@ from tests.soak.books import REFUSED, Row, compare, wrong_words
 from tests.soak.installation import Installation, installation
 from tests.soak.load import Pace, Seen
 from tests.soak.processes import EndedError
+from tests.world.waiting import until
 from tollway.domain.clock import US_PER_S, SystemClock
 from tollway.domain.limit import MINUTE_US, minute_of
 
 PATIENCE_S = 60.0
-STEP_S = 0.05
 MIB = 1024 * 1024
 SMALL_DISK_BYTES = 4 * MIB
 _FSYNCS = ("interval", "group", "never")
@@ -240,20 +240,17 @@ async def _until_its_end(made: Installation, chance: random.Random) -> None:
             await asyncio.sleep(chance.uniform(0, 0.3))
 
 
-async def _until(holds: Callable[[], Awaitable[bool]], complaint: str) -> None:
-    """Poll until it is so; AssertionError if that takes too long."""
-    deadline = asyncio.get_running_loop().time() + PATIENCE_S
-    while not await holds():
-        assert asyncio.get_running_loop().time() < deadline, complaint
-        await asyncio.sleep(STEP_S)
+async def _until(holds: Callable[[], bool | Awaitable[bool]], complaint: str) -> None:
+    """As `until`, with the patience that a misfortune takes."""
+    await until(holds, complaint, within_s=PATIENCE_S)
 
 
-async def _has_answers(made: Installation, after: int) -> bool:
+def _has_answers(made: Installation, after: int) -> bool:
     """Whether completions have come since the first `after` calls."""
     return any(one.is_done for one in made.calls[after:])
 
 
-async def _has_refusals(made: Installation, after: int) -> bool:
+def _has_refusals(made: Installation, after: int) -> bool:
     """Whether calls were refused since the first `after` ones."""
     return any(one.code == "metering_unavailable" for one in made.calls[after:])
 

@@ -7,13 +7,13 @@ from typing import Any
 from sqlalchemy import Connection, Table, select, update
 
 from tests.world.clock import NOON_US
-from tests.world.entries import batch, make_org
-from tollway.domain.ids import AppId, JournalId, KeyId, OrgId, UserId
+from tests.world.entries import batch, make_app, make_org
+from tollway.domain.ids import AppId, JournalId, KeyId, OrgId
 from tollway.domain.lease import Ask, Order, Term, Terms
 from tollway.domain.ledger import Entry
 from tollway.domain.limit import Kind, Level, Pot
 from tollway.domain.plan import Plan
-from tollway.store.apps import add_key, create_app
+from tollway.store.apps import add_key
 from tollway.store.changes import position
 from tollway.store.database import Database
 from tollway.store.deployment import identify
@@ -114,18 +114,7 @@ def make_tenant(database: Database, name: str = "acme") -> Tenant:
     def make(db: Connection) -> Tenant:
         identify(db, NOON_US)
         org = make_org(db, name)
-        creator = UserId(db.execute(select(orgs.c.org_creator).where(orgs.c.id == org)).scalar_one())
-        app = create_app(
-            db,
-            org,
-            slug="app",
-            name="App",
-            description=None,
-            logo=None,
-            benchmark_model=None,
-            creator=creator,
-            now_us=NOON_US,
-        )
+        app = make_app(db, org)
         return Tenant(database, org, app, add_key(db, org, app, f"key of {name}", NOON_US))
 
     return database.write_here(make)

@@ -6,8 +6,8 @@ import pytest
 from sqlalchemy import Connection, select, update
 
 from tests.world.clock import NOON_US
-from tests.world.entries import make_org
-from tollway.domain.ids import AppId, KeyId, OrgId, UserId, new_id
+from tests.world.entries import make_app, make_org
+from tollway.domain.ids import AppId, KeyId, OrgId, new_id
 from tollway.domain.money import Nano
 from tollway.store.app_limits import (
     AppLimits,
@@ -17,9 +17,9 @@ from tollway.store.app_limits import (
     change_app_limits,
     change_key_limits,
 )
-from tollway.store.apps import add_key, create_app, revoke_app
+from tollway.store.apps import add_key, revoke_app
 from tollway.store.database import Database
-from tollway.store.schema import app_keys, apps, orgs
+from tollway.store.schema import app_keys, apps
 
 ALL = LimitsChange(rate_limit=1, tokens_per_minute=10**15, spending_limit_nano=Nano(10**18))
 
@@ -29,19 +29,8 @@ def org(database: Database) -> OrgId:
     return database.write_here(make_org)
 
 
-def make_app(db: Connection, org: OrgId, key: str) -> tuple[AppId, KeyId]:
-    creator = UserId(db.execute(select(orgs.c.org_creator).where(orgs.c.id == org)).scalar_one())
-    app = create_app(
-        db,
-        org,
-        slug="app",
-        name="App",
-        description=None,
-        logo=None,
-        benchmark_model=None,
-        creator=creator,
-        now_us=NOON_US,
-    )
+def app_with_key(db: Connection, org: OrgId, key: str) -> tuple[AppId, KeyId]:
+    app = make_app(db, org)
     return app, add_key(db, org, app, key, NOON_US)
 
 
@@ -60,7 +49,7 @@ def limit_key(database: Database, org: OrgId, app: AppId, key: KeyId, change: Li
 
 
 def test_a_new_app_and_its_key_have_no_limits(database: Database, org: OrgId) -> None:
-    app, key = database.write_here(lambda db: make_app(db, org, "key-of-app-1234"))
+    app, key = database.write_here(lambda db: app_with_key(db, org, "key-of-app-1234"))
     none = {"rate_limit": None, "tokens_per_minute": None, "spending_limit": None}
     key_limits = KeyLimits(id=key, key_end="1234", **none)
     assert shown(database, org, app) == AppLimits(id=app, keys=[key_limits], **none)
@@ -69,7 +58,7 @@ def test_a_new_app_and_its_key_have_no_limits(database: Database, org: OrgId) ->
 def test_what_a_change_does_not_name_stays_and_none_takes_a_limit_away(
     database: Database, org: OrgId
 ) -> None:
-    app, key = database.write_here(lambda db: make_app(db, org, "a-key"))
+    app, key = database.write_here(lambda db: app_with_key(db, org, "a-key"))
     for limit in (partial(limit_app, database, org, app), partial(limit_key, database, org, app, key)):
         assert limit(ALL)
         assert limit(LimitsChange(rate_limit=2))
@@ -83,9 +72,9 @@ def test_what_a_change_does_not_name_stays_and_none_takes_a_limit_away(
 
 def test_a_change_of_one_reaches_no_other(database: Database, org: OrgId) -> None:
     def make(db: Connection) -> tuple[AppId, KeyId, AppId, KeyId, KeyId]:
-        app, key = make_app(db, org, "a-key")
+        app, key = app_with_key(db, org, "a-key")
         beside = add_key(db, org, app, "another key", NOON_US + 1)
-        return app, key, *make_app(db, org, "the key of another app"), beside
+        return app, key, *app_with_key(db, org, "the key of another app"), beside
 
     app, key, other, other_key, beside = database.write_here(make)
     assert limit_app(database, org, app, LimitsChange(rate_limit=5))
@@ -102,7 +91,7 @@ def test_a_change_of_one_reaches_no_other(database: Database, org: OrgId) -> Non
 
 
 def test_another_organisations_app_and_key_are_not_there(database: Database, org: OrgId) -> None:
-    app, key = database.write_here(lambda db: make_app(db, org, "a-key"))
+    app, key = database.write_here(lambda db: app_with_key(db, org, "a-key"))
     other = database.write_here(partial(make_org, name="other"))
     assert shown(database, other, app) is None
     assert not limit_app(database, other, app, ALL)
@@ -114,7 +103,7 @@ def test_another_organisations_app_and_key_are_not_there(database: Database, org
 
 
 def test_what_is_revoked_is_neither_shown_nor_changed(database: Database, org: OrgId) -> None:
-    app, key = database.write_here(lambda db: make_app(db, org, "a-key"))
+    app, key = database.write_here(lambda db: app_with_key(db, org, "a-key"))
     revoking = update(app_keys).values(revoked_us=NOON_US)
     database.write_here(lambda db: db.execute(revoking))
     assert not limit_key(database, org, app, key, ALL)
@@ -127,7 +116,7 @@ def test_what_is_revoked_is_neither_shown_nor_changed(database: Database, org: O
 
 
 def test_a_changed_app_says_when(database: Database, org: OrgId) -> None:
-    app, _ = database.write_here(lambda db: make_app(db, org, "a-key"))
+    app, _ = database.write_here(lambda db: app_with_key(db, org, "a-key"))
     limit_app(database, org, app, ALL, NOON_US + 9)
     when = select(apps.c.modified_us).where(apps.c.id == app)
     assert database.write_here(lambda db: db.execute(when).scalar_one()) == NOON_US + 9

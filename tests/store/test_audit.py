@@ -1,8 +1,10 @@
 """What an audit reads: organisations by id or name, every one that anything is stored of."""
 
+from functools import partial
+
 from sqlalchemy import insert, update
 
-from tests.control.audited import every_sort, folded
+from tests.control.audited import every_sort, folded, tamper
 from tests.world.entries import make_org
 from tollway.domain.ids import OrgId
 from tollway.store.audit import find_org, next_org, num_rows, read_page, read_totals
@@ -25,11 +27,7 @@ def test_an_organisation_is_found_by_its_id_or_its_name(database: Database) -> N
 def test_a_name_that_is_anothers_id_does_not_stand_in_for_it(database: Database) -> None:
     one, other = database.write_here(make_org), database.write_here(lambda db: make_org(db, "other"))
     for thief, owner in ((one, other), (other, one)):
-        database.write_here(
-            lambda db, thief=thief, owner=owner: db.execute(  # type: ignore[misc]  # defaults bind this turn's
-                update(orgs).where(orgs.c.id == thief).values(org_name=owner)
-            )
-        )
+        tamper(database, update(orgs).where(orgs.c.id == thief).values(org_name=owner))
     assert found(database, one) == one
     assert found(database, other) == other
 
@@ -64,7 +62,7 @@ def test_pages_hold_each_row_once_and_none_of_another_organisation(database: Dat
     seqs: list[int] = []
     after = None
     while True:
-        page = database.write_here(lambda db: read_page(db, one, after=after, upto=8, limit=3))  # noqa: B023 - it runs at once
+        page = database.write_here(partial(read_page, org=one, after=after, upto=8, limit=3))
         if not page.rows:
             break
         seqs += [row.seq for row in page.rows]

@@ -54,6 +54,15 @@ def row(acme: Tenant, nano: int, tokens: int = 0, **changes: Any) -> Entry:  # n
     return msgspec.structs.replace(plain, **changes)
 
 
+def limit_all(acme: Tenant, most: int) -> None:
+    """A plan of so many tokens, a trial of so many nano-dollars, and as many to spend at each level."""
+    acme.plans = {"_TRIAL_": Plan(max_tokens=most)}
+    acme.limit(subscription_tier="_TRIAL_", spending_limit_hard_nano=most)
+    acme.limit_app(spending_limit_nano=most)
+    acme.limit_key(spending_limit_nano=most)
+    acme.database.write_here(lambda db: add_grant(db, acme.org, Nano(most), "test", NOON_US))
+
+
 def alerts(acme: Tenant) -> dict[AlertKind, int]:
     return acme.database.write_here(lambda db: raised_alerts(db, acme.org, month_start_us(NOON_US)))
 
@@ -189,11 +198,7 @@ class TestSpending:
         assert acme.lent(THERE) == {(acme.org, Kind.SPEND, 0): 150}
 
     def test_it_is_taken_from_those_leases_only_that_its_call_took_from(self, acme: Tenant) -> None:
-        acme.plans = {"_TRIAL_": Plan(max_tokens=1_000)}
-        acme.limit(subscription_tier="_TRIAL_", spending_limit_hard_nano=1_000)
-        acme.limit_app(spending_limit_nano=1_000)
-        acme.limit_key(spending_limit_nano=1_000)
-        acme.database.write_here(lambda db: add_grant(db, acme.org, Nano(1_000), "test", NOON_US))
+        limit_all(acme, 1_000)
         pots = {
             Leased.ORG_SPEND: acme.pot(Kind.SPEND),
             Leased.APP_SPEND: acme.pot(Kind.SPEND, Level.APP),
@@ -212,11 +217,7 @@ class TestSpending:
         assert acme.lent() == left
 
     def test_what_was_spent_before_there_was_a_limit_counts(self, acme: Tenant) -> None:
-        acme.plans = {"_TRIAL_": Plan(max_tokens=100)}
-        acme.limit(subscription_tier="_TRIAL_", spending_limit_hard_nano=100)
-        acme.limit_app(spending_limit_nano=100)
-        acme.limit_key(spending_limit_nano=100)
-        acme.database.write_here(lambda db: add_grant(db, acme.org, Nano(100), "test", NOON_US))
+        limit_all(acme, 100)
         acme.fold(row(acme, 60, tokens=80, leased=Leased.NOTHING))
         for kind, level, left in [
             (Kind.SPEND, Level.ORG, 40),

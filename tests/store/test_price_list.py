@@ -6,10 +6,10 @@ import pytest
 from sqlalchemy import update
 
 from tests.world.clock import NOON_US
-from tests.world.entries import make_org
-from tollway.domain.ids import AppId, OrgId, UserId
+from tests.world.entries import make_app, make_org
+from tollway.domain.ids import AppId, OrgId
 from tollway.domain.price import compile_price, unpriced
-from tollway.store.apps import create_app, revoke_app
+from tollway.store.apps import revoke_app
 from tollway.store.changes import PRICE_LIST, Changes, announce, since
 from tollway.store.database import Database
 from tollway.store.deployment import identify
@@ -75,21 +75,7 @@ def test_the_models_that_savings_are_measured_against_are_told(database: Databas
     other = database.write_here(partial(make_org, name="other"))
 
     def app(name: str, benchmark: str | None) -> AppId:
-        creator = database.write_here(lambda db: db.execute(orgs.select()).first())
-        assert creator is not None
-        return database.write_here(
-            lambda db: create_app(
-                db,
-                org,
-                slug=name,
-                name=name,
-                description=None,
-                logo=None,
-                benchmark_model=benchmark,
-                creator=UserId(creator.org_creator),
-                now_us=NOON_US,
-            )
-        )
+        return database.write_here(lambda db: make_app(db, org, name, benchmark))
 
     app("one", "b/x")
     app("two", "b/x")

@@ -9,7 +9,7 @@ from sqlalchemy import Connection, func, select, update
 from sqlalchemy.exc import NoResultFound
 
 from tests.world.clock import NOON_US
-from tests.world.entries import batch, cost, entry, make_org
+from tests.world.entries import batch, cost, entry, make_app, make_org
 from tollway.domain.clock import month_start_us, next_month_start_us
 from tollway.domain.ids import OrgId, UserId
 from tollway.domain.money import Nano
@@ -17,7 +17,7 @@ from tollway.domain.org import AlertKind, Organisation
 from tollway.domain.token import masked
 from tollway.domain.usage import Unit
 from tollway.store.alerts import raise_alert
-from tollway.store.apps import create_app, revoke_app
+from tollway.store.apps import revoke_app
 from tollway.store.database import Database
 from tollway.store.grants import add_grant
 from tollway.store.integrations import Integration, put_integration
@@ -185,20 +185,7 @@ def test_alerts_are_those_of_the_current_cycle_and_none_while_there_are_none(
 
 def test_active_apps_are_counted(database: Database, org: OrgId) -> None:
     def work(db: Connection) -> None:
-        made = [
-            create_app(
-                db,
-                org,
-                slug="app",
-                name="App",
-                description=None,
-                logo=None,
-                benchmark_model=None,
-                creator=creator(db),
-                now_us=NOON_US,
-            )
-            for _ in range(3)
-        ]
+        made = [make_app(db, org) for _ in range(3)]
         revoke_app(db, org, made[0], NOON_US)
 
     database.write_here(work)

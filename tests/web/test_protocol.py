@@ -8,6 +8,7 @@ import pytest
 from msgspec.structs import replace
 
 from tests.world.stage import Stage
+from tests.world.waiting import until
 from tollway.settings import Settings
 from tollway.web.protocol import MAX_PIPELINED, MAX_UNFINISHED_BYTES
 
@@ -116,8 +117,7 @@ async def test_an_answer_that_nobody_reads_is_given_up_and_metered(stage: Stage)
         async with asyncio.timeout(PATIENCE_S):
             assert b"200 OK" in await reader.readline()
             reader._transport.pause_reading()  # type: ignore[attr-defined]  # noqa: SLF001 - as a client that stalls
-            while stage.world.journal.open or not stage.world.folder.waiting:  # noqa: ASYNC110 - the journal tells the folder only
-                await asyncio.sleep(0.01)
+            await until(lambda: not stage.world.journal.open and bool(stage.world.folder.waiting))
         await asyncio.sleep(3 * IDLE_S)
         reader._transport.resume_reading()  # type: ignore[attr-defined]  # noqa: SLF001 - as above
         assert len(await rest_of(reader)) < 64 * 200_000

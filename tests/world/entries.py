@@ -6,7 +6,7 @@ from typing import Any
 import msgspec
 import pytest
 from hypothesis import strategies as st
-from sqlalchemy import Connection
+from sqlalchemy import Connection, select
 
 from tests.world.clock import NOON_US
 from tollway.domain.ids import AppId, JournalId, KeyId, OrgId, RequestId, UserId, new_id
@@ -14,7 +14,9 @@ from tollway.domain.ledger import NOTHING, Batch, Entry, EntryKind, Outcome, Rec
 from tollway.domain.money import Nano
 from tollway.domain.price import Cost, Price
 from tollway.domain.usage import Unit
+from tollway.store.apps import create_app
 from tollway.store.orgs import create_org
+from tollway.store.schema import orgs
 from tollway.store.users import create_user
 
 ORG = OrgId("org-1")
@@ -100,6 +102,22 @@ def make_org(db: Connection, name: str = "acme") -> OrgId:
         now_us=NOON_US,
     )
     return org
+
+
+def make_app(db: Connection, org: OrgId, slug: str = "app", benchmark_model: str | None = None) -> AppId:
+    """A new app that the organisation's creator made; it has no key yet."""
+    creator = db.execute(select(orgs.c.org_creator).where(orgs.c.id == org)).scalar_one()
+    return create_app(
+        db,
+        org,
+        slug=slug,
+        name=slug,
+        description=None,
+        logo=None,
+        benchmark_model=benchmark_model,
+        creator=UserId(creator),
+        now_us=NOON_US,
+    )
 
 
 def _as_its_outcome(made: Entry) -> Entry:

@@ -7,8 +7,7 @@ spending limit counts as crossed; does not own letters' texts or their sending.
 
 from collections.abc import Collection, Mapping
 
-from sqlalchemy import ColumnElement, Connection, and_, exists, insert, or_, select, tuple_
-from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy import ColumnElement, Connection, and_, bindparam, exists, insert, or_, select, tuple_
 
 from tollway.domain.cycle import Cycle
 from tollway.domain.ids import OrgId, new_id
@@ -18,12 +17,45 @@ from tollway.domain.org import AlertKind
 from tollway.store.cycles import current_cycle
 from tollway.store.database import all_orgs
 from tollway.store.schema import alerts, cycle_totals, orgs, outbox
+from tollway.store.upsert import keeping
 
 _LIMITS = {
     AlertKind.SOFT_LIMIT: orgs.c.spending_limit_soft_nano,
     AlertKind.HARD_LIMIT: orgs.c.spending_limit_hard_nano,
 }
 _SPENT = cycle_totals.c.cost_prompt_nano + cycle_totals.c.cost_completion_nano
+_FIRST = {name: insert.returning(alerts.c.kind) for name, insert in keeping(alerts).items()}
+
+
+def _is_due(kind: AlertKind, limit: ColumnElement[int]) -> ColumnElement[bool]:
+    """Whether the limit is set and reached, and nobody was told in this cycle."""
+    told = exists().where(
+        alerts.c.org_id == cycle_totals.c.org_id,
+        alerts.c.cycle_start_us == cycle_totals.c.cycle_start_us,
+        alerts.c.kind == kind.value,
+    )
+    return and_(limit > 0, limit <= _SPENT, ~told)
+
+
+_DUE = {kind: _is_due(kind, limit) for kind, limit in _LIMITS.items()}
+_CROSSED = (
+    select(
+        orgs.c.id,
+        cycle_totals.c.cycle_start_us,
+        _SPENT.label("spent_nano"),
+        *_LIMITS.values(),
+        *(is_due.label(kind) for kind, is_due in _DUE.items()),
+    )
+    .join(orgs, orgs.c.id == cycle_totals.c.org_id)
+    .where(
+        tuple_(cycle_totals.c.org_id, cycle_totals.c.cycle_start_us).in_(
+            bindparam("touched", expanding=True)
+        ),
+        or_(*_DUE.values()),
+    )
+    # In one order, so that two that raise the same alerts do not wait for each other.
+    .order_by(orgs.c.id, cycle_totals.c.cycle_start_us)
+)
 
 
 def raise_alert(
@@ -36,10 +68,8 @@ def raise_alert(
     now_us: int,
 ) -> bool:
     """Write the alert and its letter, unless the cycle has this alert already; whether it was the first."""
-    first = (postgresql if db.dialect.name == "postgresql" else sqlite).insert(alerts)
     alert = {"org_id": org, "cycle_start_us": cycle_start_us, "kind": kind.value, "raised_us": now_us}
-    adding = first.values(alert).on_conflict_do_nothing().returning(alerts.c.kind)
-    if db.execute(adding).first() is None:
+    if db.execute(_FIRST[db.dialect.name], alert).first() is None:
         return False
     letter = {"kind": f"alert.{kind}", "content": dict(content), "added_us": now_us}
     db.execute(insert(outbox).values(id=new_id(now_us), org_id=org, **letter))
@@ -51,27 +81,11 @@ def raise_crossed(db: Connection, touched: Collection[tuple[OrgId, int]], now_us
     """Raise what is due where the totals of these (organisation, cycle start) or its limits changed."""
     if not touched:
         return
-    due = {kind: _is_due(kind, limit) for kind, limit in _LIMITS.items()}
-    found = db.execute(
-        select(
-            orgs.c.id,
-            cycle_totals.c.cycle_start_us,
-            _SPENT.label("spent_nano"),
-            *_LIMITS.values(),
-            *(is_due.label(kind) for kind, is_due in due.items()),
-        )
-        .join(orgs, orgs.c.id == cycle_totals.c.org_id)
-        .where(
-            tuple_(cycle_totals.c.org_id, cycle_totals.c.cycle_start_us).in_(sorted(touched)),
-            or_(*due.values()),
-        )
-        # In one order, so that two that raise the same alerts do not wait for each other.
-        .order_by(orgs.c.id, cycle_totals.c.cycle_start_us)
-    )
+    found = db.execute(_CROSSED, {"touched": sorted(touched)})
     for row in found.mappings().all():
         org = OrgId(row["id"])
         cycle = current_cycle(db, org, row["cycle_start_us"])
-        for kind in due:
+        for kind in _DUE:
             if row[kind]:
                 content = told_of(row[_LIMITS[kind]], row["spent_nano"], cycle)
                 start_us = row["cycle_start_us"]
@@ -96,13 +110,3 @@ def raised_alerts(db: Connection, org: OrgId, cycle_start_us: int) -> dict[Alert
         )
     )
     return {AlertKind(row.kind): row.raised_us for row in rows}
-
-
-def _is_due(kind: AlertKind, limit: ColumnElement[int]) -> ColumnElement[bool]:
-    """Whether the limit is set and reached, and nobody was told in this cycle."""
-    told = exists().where(
-        alerts.c.org_id == cycle_totals.c.org_id,
-        alerts.c.cycle_start_us == cycle_totals.c.cycle_start_us,
-        alerts.c.kind == kind.value,
-    )
-    return and_(limit > 0, limit <= _SPENT, ~told)

@@ -30,14 +30,16 @@ class Changes:
         return PRICE_LIST in self.org_ids or not self.complete
 
 
+_COUNT = (
+    update(deployment).values(changes_seq=deployment.c.changes_seq + 1).returning(deployment.c.changes_seq)
+)
+_TELL = insert(changes)
+
+
 def announce(db: Connection, org: OrgId, now_us: int) -> None:
     """Tell every process, at commit, that something of this organisation changed."""
-    seq = db.execute(
-        update(deployment)
-        .values(changes_seq=deployment.c.changes_seq + 1)
-        .returning(deployment.c.changes_seq)
-    ).scalar_one()
-    db.execute(insert(changes).values(seq=seq, org_id=org, added_us=now_us))
+    seq = db.execute(_COUNT).scalar_one()
+    db.execute(_TELL, {"seq": seq, "org_id": org, "added_us": now_us})
 
 
 @all_orgs

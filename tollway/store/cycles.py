@@ -7,11 +7,26 @@ or totals.
 
 from collections import defaultdict
 
-from sqlalchemy import Connection, Select, insert, select
+from sqlalchemy import Connection, bindparam, func, insert, select
 
 from tollway.domain.cycle import Cycle, cycle_among
 from tollway.domain.ids import OrgId
 from tollway.store.schema import cycles
+
+_OF_ORG = (
+    select(cycles.c.start_us, cycles.c.end_us)
+    .where(cycles.c.org_id == bindparam("org"))
+    .order_by(cycles.c.start_us)
+)
+_began = cycles.alias()
+_NEWEST_START = select(func.max(_began.c.start_us)).where(
+    _began.c.org_id == bindparam("org"), _began.c.start_us <= bindparam("at_us")
+)
+_AROUND = _OF_ORG.where(
+    cycles.c.start_us >= func.coalesce(_NEWEST_START.scalar_subquery(), bindparam("at_us"))
+).limit(2)
+"""The one that began last at a moment, and the next one: all that `cycle_among` looks at."""
+_STORE = insert(cycles)
 
 
 class CountingCycles:
@@ -29,41 +44,25 @@ class CountingCycles:
         for cycle in self._found[org]:
             if cycle.start_us <= at_us < cycle.end_us:
                 return cycle.start_us
-        before = _first(self._db, _before(org, at_us))
-        cycle = cycle_among(before + _first(self._db, _after(org, at_us)), at_us)
-        if not before or before[0].start_us != cycle.start_us:
+        stored = _around(self._db, org, at_us)
+        cycle = cycle_among(stored, at_us)
+        if cycle.start_us not in [each.start_us for each in stored]:
             values = {"org_id": org, "start_us": cycle.start_us, "end_us": cycle.end_us}
-            self._db.execute(insert(cycles).values(values))
+            self._db.execute(_STORE, values)
         self._found[org].append(cycle)
         return cycle.start_us
 
 
 def current_cycle(db: Connection, org: OrgId, now_us: int) -> Cycle:
     """The cycle that holds this moment, stored or not; nothing is written."""
-    return cycle_among(_first(db, _before(org, now_us)) + _first(db, _after(org, now_us)), now_us)
+    return cycle_among(_around(db, org, now_us), now_us)
 
 
 def stored_cycles(db: Connection, org: OrgId) -> list[Cycle]:
     """Those that are stored, oldest first; a dozen a year or so."""
-    return _cycles(db, _of(org).order_by(cycles.c.start_us))
+    return [Cycle(start_us=row.start_us, end_us=row.end_us) for row in db.execute(_OF_ORG, {"org": org})]
 
 
-def _of(org: OrgId) -> Select[tuple[int, int]]:
-    return select(cycles.c.start_us, cycles.c.end_us).where(cycles.c.org_id == org)
-
-
-def _before(org: OrgId, at_us: int) -> Select[tuple[int, int]]:
-    return _of(org).where(cycles.c.start_us <= at_us).order_by(cycles.c.start_us.desc())
-
-
-def _after(org: OrgId, at_us: int) -> Select[tuple[int, int]]:
-    return _of(org).where(cycles.c.start_us > at_us).order_by(cycles.c.start_us)
-
-
-def _first(db: Connection, query: Select[tuple[int, int]]) -> list[Cycle]:
-    """The first that the query finds, or none."""
-    return _cycles(db, query.limit(1))
-
-
-def _cycles(db: Connection, query: Select[tuple[int, int]]) -> list[Cycle]:
-    return [Cycle(start_us=row.start_us, end_us=row.end_us) for row in db.execute(query)]
+def _around(db: Connection, org: OrgId, at_us: int) -> list[Cycle]:
+    rows = db.execute(_AROUND, {"org": org, "at_us": at_us})
+    return [Cycle(start_us=row.start_us, end_us=row.end_us) for row in rows]

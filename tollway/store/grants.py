@@ -3,7 +3,7 @@
 Owns the table `grants`, whose rows never change; does not own what was spent (`store/usage.py`).
 """
 
-from sqlalchemy import Connection, func, insert, select
+from sqlalchemy import Connection, bindparam, func, insert, select
 
 from tollway.domain.ids import OrgId, new_id
 from tollway.domain.money import Nano
@@ -19,16 +19,20 @@ def add_grant(db: Connection, org: OrgId, amount: Nano, reason: str, now_us: int
     )
 
 
+_GRANTED = select(func.coalesce(func.sum(grants.c.amount_nano), 0)).where(grants.c.org_id == bindparam("org"))
+
+
 def granted(db: Connection, org: OrgId) -> int:
     """All that was given, in nano-dollars."""
-    given = select(func.coalesce(func.sum(grants.c.amount_nano), 0)).where(grants.c.org_id == org)
-    return int(db.execute(given).scalar_one())
+    return int(db.execute(_GRANTED, {"org": org}).scalar_one())
+
+
+_SPENT = select(org_totals.c.trial_nano).where(org_totals.c.org_id == bindparam("org"))
 
 
 def trial_spent(db: Connection, org: OrgId) -> int:
     """What the trial has paid, in nano-dollars, with what is held for unsettled calls."""
-    spent = select(org_totals.c.trial_nano).where(org_totals.c.org_id == org)
-    return int(db.execute(spent).scalar() or 0)
+    return int(db.execute(_SPENT, {"org": org}).scalar() or 0)
 
 
 def free_balance(db: Connection, org: OrgId) -> Nano:

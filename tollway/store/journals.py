@@ -6,13 +6,15 @@ Owns the table `journals`; does not own their files (`metering/`).
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
-from sqlalchemy import Connection, select, update
-from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy import Connection, bindparam, select, update
 
 from tollway.domain.ids import JournalId
 from tollway.store.database import all_orgs
 from tollway.store.leases import return_leases
 from tollway.store.schema import journals
+from tollway.store.upsert import keeping
+
+_IS_NAMED = journals.c.id == bindparam("journal")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,29 +29,44 @@ class JournalState:
     forfeited_us: int | None
 
 
+_KEEPING = keeping(journals)
+
+
 @all_orgs
 def register_journal(db: Connection, journal: JournalId, place: str, now_us: int) -> None:
     """Make a journal known before its first record is folded; again is harmless."""
-    upsert = (postgresql if db.dialect.name == "postgresql" else sqlite).insert(journals)
     row = {"id": journal, "place": place, "folded_to": 0, "added_us": now_us}
-    db.execute(upsert.on_conflict_do_nothing(), row)
+    db.execute(_KEEPING[db.dialect.name], row)
+
+
+_LOCK = select(journals.c.folded_to).where(_IS_NAMED).with_for_update()
 
 
 @all_orgs
 def position_of(db: Connection, journal: JournalId, now_us: int) -> int:
     """The offset that it is folded to, which stays so until this transaction ends."""
-    position = select(journals.c.folded_to).where(journals.c.id == journal).with_for_update()
-    folded_to = db.execute(position).scalar()
+    named = {"journal": journal}
+    folded_to = db.execute(_LOCK, named).scalar()
     if folded_to is None:  # the database was restored from before the journal began
         register_journal(db, journal, "", now_us)
-        folded_to = db.execute(position).scalar_one()  # another one may have done so, and moved it
+        folded_to = db.execute(_LOCK, named).scalar_one()  # another one may have done so, and moved it
     return int(folded_to)
+
+
+_MOVE = update(journals).where(_IS_NAMED).values(folded_to=bindparam("offset"))
 
 
 @all_orgs
 def move_to(db: Connection, journal: JournalId, offset: int) -> None:
     """All below this offset is in the ledger."""
-    db.execute(update(journals).where(journals.c.id == journal).values(folded_to=offset))
+    db.execute(_MOVE, {"journal": journal, "offset": offset})
+
+
+_CLOSE = (
+    update(journals)
+    .where(_IS_NAMED, journals.c.folded_to >= bindparam("at_least"))
+    .values(closed_us=bindparam("now_us"))
+)
 
 
 @all_orgs
@@ -58,8 +75,8 @@ def close_journal(db: Connection, journal: JournalId, now_us: int, *, folded_to:
 
     Nothing happens if this database, restored meanwhile, lacks some of what is below `folded_to`.
     """
-    where = (journals.c.id == journal, journals.c.folded_to >= folded_to)
-    if db.execute(update(journals).where(*where).values(closed_us=now_us)).rowcount:
+    closing = {"journal": journal, "at_least": folded_to, "now_us": now_us}
+    if db.execute(_CLOSE, closing).rowcount:
         return_leases(db, journal, now_us)
 
 

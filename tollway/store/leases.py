@@ -10,11 +10,10 @@ Owns the tables `leases` and `exchanges`; does not own the arithmetic of a slice
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any, assert_never
+from typing import assert_never
 
 import msgspec
 from sqlalchemy import Connection, and_, bindparam, delete, func, or_, select, update
-from sqlalchemy.dialects import postgresql, sqlite
 
 from tollway.domain.cycle import Cycle
 from tollway.domain.errors import StoreUnavailable
@@ -31,13 +30,20 @@ from tollway.store.database import all_orgs
 from tollway.store.grants import trial_spent
 from tollway.store.limits import read_caps
 from tollway.store.schema import cycle_totals, exchanges, journals, leases, ledger, org_totals, spender_totals
+from tollway.store.upsert import adding, replacing
+
+_LOCK = {name: insert.returning(org_totals.c.seq) for name, insert in adding(org_totals).items()}
 
 
 def lock_org(db: Connection, org: OrgId) -> int:
     """Lock the organisation's totals until this transaction ends; returns its newest row's number."""
-    adding = _upsert(db, org_totals).values(org_id=org, seq=0, trial_nano=0)
-    adding = adding.on_conflict_do_update(index_elements=["org_id"], set_={"seq": org_totals.c.seq})
-    return int(db.execute(adding.returning(org_totals.c.seq)).scalar_one())
+    return int(db.execute(_LOCK[db.dialect.name], {"org_id": org, "seq": 0, "trial_nano": 0}).scalar_one())
+
+
+_TOLD = select(exchanges.c.number, exchanges.c.terms).where(
+    exchanges.c.journal_id == bindparam("journal"), exchanges.c.org_id == bindparam("org")
+)
+_REMEMBER = replacing(exchanges)
 
 
 def exchange(db: Connection, org: OrgId, order: Order, plans: Plans, now_us: int) -> Terms:
@@ -47,20 +53,28 @@ def exchange(db: Connection, org: OrgId, order: Order, plans: Plans, now_us: int
     StoreUnavailable for one of a journal that is closed: what it lends would never come back.
     """
     lock_org(db, org)
-    told = db.execute(
-        select(exchanges.c.number, exchanges.c.terms).where(
-            exchanges.c.journal_id == order.journal, exchanges.c.org_id == org
-        )
-    ).first()
+    told = db.execute(_TOLD, {"journal": order.journal, "org": org}).first()
     if told is not None and told.number >= order.number:
         return msgspec.convert(told.terms, Terms)
     terms = _Desk(db, org, order, plans, now_us).terms()
-    keeping = _upsert(db, exchanges).values(
-        journal_id=order.journal, org_id=org, number=order.number, terms=msgspec.to_builtins(terms)
-    )
-    changed = {"number": keeping.excluded.number, "terms": keeping.excluded.terms}
-    db.execute(keeping.on_conflict_do_update(index_elements=["journal_id", "org_id"], set_=changed))
+    kept = {"number": order.number, "terms": msgspec.to_builtins(terms)}
+    db.execute(_REMEMBER[db.dialect.name], {"journal_id": order.journal, "org_id": org, **kept})
     return terms
+
+
+_IS_OPEN = and_(journals.c.closed_us.is_(None), journals.c.forfeited_us.is_(None))
+_JOURNALS = (
+    select(journals.c.id, _IS_OPEN.label("is_open"))
+    .where(or_(_IS_OPEN, journals.c.id == bindparam("journal")))
+    .order_by(journals.c.id)
+)
+_LEASES = select(leases).where(
+    leases.c.org_id == bindparam("org"),
+    leases.c.spender_id.in_(bindparam("spenders", expanding=True)),
+    leases.c.minute_us.in_(bindparam("minutes", expanding=True)),
+    or_(leases.c.lent > 0, leases.c.journal_id == bindparam("journal")),
+)
+_LEND = adding(leases)
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,18 +101,14 @@ class _Desk:
         ids = self._open_journals()
         self._lend([(ask, -ask.given_back) for ask in order.asks])
         lent = self._lent()
-        terms = [self._term(ask, lent[ask.pot, ask.minute_us]) for ask in order.asks]
+        terms = [self._term(ask, lent[ask.id, ask.kind, ask.minute_us]) for ask in order.asks]
         self._lend([(ask, term.granted) for ask, term in zip(order.asks, terms, strict=True)])
         rank = ids.index(order.journal) if order.journal in ids else 0
         return Terms(terms=tuple(terms), processes=max(1, len(ids)), rank=rank)
 
     def _open_journals(self) -> Sequence[str]:
         """Of all processes. One that is not registered may be of a database that was restored."""
-        is_open = and_(journals.c.closed_us.is_(None), journals.c.forfeited_us.is_(None))
-        query = select(journals.c.id, is_open.label("is_open")).where(
-            or_(is_open, journals.c.id == self._order.journal)
-        )
-        rows = self._db.execute(query.order_by(journals.c.id)).all()
+        rows = self._db.execute(_JOURNALS, {"journal": self._order.journal}).all()
         if not all(row.is_open for row in rows):
             raise StoreUnavailable("this process's journal is closed")
         return [row.id for row in rows]
@@ -146,29 +156,23 @@ class _Desk:
             self._cycle = current_cycle(self._db, self._org, self._now_us)
         return self._cycle
 
-    def _lent(self) -> defaultdict[tuple[Pot, int], _Lent]:
-        """What is lent of the pots that are asked for.
+    def _lent(self) -> defaultdict[tuple[str, str, int], _Lent]:
+        """What is lent of the pots that are asked for, by id, kind and minute.
 
         A lease is below 0 after calls that cost more than was reserved. Others' then lend nothing;
         what this process is granted makes good its own first.
         """
+        spenders = {ask.id for ask in self._order.asks}
         minutes = {ask.minute_us for ask in self._order.asks}
-        levels = {ask.id: ask.level for ask in self._order.asks}
-        rows = self._db.execute(
-            select(leases).where(
-                leases.c.org_id == self._org,
-                leases.c.spender_id.in_(levels),
-                leases.c.minute_us.in_(minutes),
-                or_(leases.c.lent > 0, leases.c.journal_id == self._order.journal),
-            )
-        )
-        in_all: Counter[tuple[Pot, int]] = Counter()
-        to_others: Counter[tuple[Pot, int]] = Counter()
+        asked = {"org": self._org, "spenders": list(spenders), "minutes": list(minutes)}
+        rows = self._db.execute(_LEASES, {**asked, "journal": self._order.journal})
+        in_all: Counter[tuple[str, str, int]] = Counter()
+        to_others: Counter[tuple[str, str, int]] = Counter()
         for row in rows:
-            pot = (Pot(levels[row.spender_id], row.spender_id, Kind(row.kind)), row.minute_us)
+            pot = (row.spender_id, row.kind, row.minute_us)
             in_all[pot] += row.lent
             to_others[pot] += row.lent * (row.journal_id != self._order.journal)
-        found: defaultdict[tuple[Pot, int], _Lent] = defaultdict(_Lent)
+        found: defaultdict[tuple[str, str, int], _Lent] = defaultdict(_Lent)
         found.update({pot: _Lent(in_all[pot], to_others[pot]) for pot in in_all})
         return found
 
@@ -187,10 +191,24 @@ class _Desk:
             if amount
         ]
         if rows:
-            adding = _upsert(self._db, leases)
-            added = {"lent": leases.c.lent + adding.excluded.lent}
-            keys = ["org_id", "spender_id", "kind", "minute_us", "journal_id"]
-            self._db.execute(adding.on_conflict_do_update(index_elements=keys, set_=added), rows)
+            self._db.execute(_LEND[self._db.dialect.name], rows)
+
+
+_SPENT_BY_SPENDER = select(func.max(spender_totals.c.cost_nano)).where(
+    spender_totals.c.org_id == bindparam("org"),
+    spender_totals.c.spender_id == bindparam("spender"),
+    spender_totals.c.cycle_start_us >= bindparam("start_us"),
+)
+_totals = cycle_totals.c
+_SPENT_BY_ORG = {
+    kind: select(func.max(used)).where(
+        _totals.org_id == bindparam("org"), _totals.cycle_start_us >= bindparam("start_us")
+    )
+    for kind, used in (
+        (Kind.SPEND, _totals.cost_prompt_nano + _totals.cost_completion_nano + _totals.held_nano),
+        (Kind.PLAN, _totals.prompt_tokens + _totals.completion_tokens + _totals.held_tokens),
+    )
+}
 
 
 def _spent_in(db: Connection, org: OrgId, pot: Pot, cycle_start_us: int) -> int:
@@ -199,20 +217,23 @@ def _spent_in(db: Connection, org: OrgId, pot: Pot, cycle_start_us: int) -> int:
     An order may be carried out after the end of the cycle that it was sent in: what counts is the
     cycle, of those from then on, that has used most.
     """
-    if pot.level is not Level.ORG:
-        query = select(func.max(spender_totals.c.cost_nano)).where(
-            spender_totals.c.org_id == org,
-            spender_totals.c.spender_id == pot.id,
-            spender_totals.c.cycle_start_us >= cycle_start_us,
-        )
-        return int(db.execute(query).scalar() or 0)
-    totals = cycle_totals.c
-    nano = totals.cost_prompt_nano + totals.cost_completion_nano + totals.held_nano
-    tokens = totals.prompt_tokens + totals.completion_tokens + totals.held_tokens
-    query = select(func.max(nano if pot.kind is Kind.SPEND else tokens)).where(
-        totals.org_id == org, totals.cycle_start_us >= cycle_start_us
+    asked = {"org": org, "start_us": cycle_start_us}
+    if pot.level is Level.ORG:
+        return int(db.execute(_SPENT_BY_ORG[pot.kind], asked).scalar() or 0)
+    return int(db.execute(_SPENT_BY_SPENDER, {**asked, "spender": pot.id}).scalar() or 0)
+
+
+_SPEND = (
+    update(leases)
+    .where(
+        leases.c.org_id == bindparam("org"),
+        leases.c.spender_id == bindparam("spender"),
+        leases.c.kind == bindparam("of_kind"),
+        leases.c.minute_us == 0,
+        leases.c.journal_id == bindparam("journal"),
     )
-    return int(db.execute(query).scalar() or 0)
+    .values(lent=leases.c.lent - bindparam("amount"))
+)
 
 
 @all_orgs
@@ -228,22 +249,48 @@ def spend_leases(db: Connection, journal: JournalId, entries: Iterable[Entry]) -
                     spent[entry.org_id, ids[level], kind.value] += amount
     if not spent:
         return
-    changing = (
-        update(leases)
-        .where(
-            leases.c.org_id == bindparam("org"),
-            leases.c.spender_id == bindparam("spender"),
-            leases.c.kind == bindparam("of_kind"),
-            leases.c.minute_us == 0,
-            leases.c.journal_id == journal,
-        )
-        .values(lent=leases.c.lent - bindparam("amount"))
-    )
     rows = [
-        {"org": org, "spender": spender, "of_kind": kind, "amount": amount}
+        {"org": org, "spender": spender, "of_kind": kind, "amount": amount, "journal": journal}
         for (org, spender, kind), amount in sorted(spent.items())
     ]
-    db.execute(changing, rows)
+    db.execute(_SPEND, rows)
+
+
+_OF_THIS_MINUTE = select(leases).where(
+    leases.c.journal_id == bindparam("journal"), leases.c.minute_us >= bindparam("now_minute_us")
+)
+_RETURN = delete(leases).where(
+    leases.c.journal_id == bindparam("journal"),
+    or_(leases.c.minute_us == 0, leases.c.minute_us < bindparam("now_minute_us")),
+)
+_row_tokens = ledger.c.prompt_tokens + ledger.c.completion_tokens + func.coalesce(ledger.c.held_tokens, 0)
+_USED = {
+    kind: select(used).where(
+        ledger.c.org_id == bindparam("org"),
+        ledger.c.ended_us >= bindparam("of_minute_us"),
+        ledger.c.started_us < bindparam("until_us"),
+        ledger.c.journal_id == bindparam("journal"),
+        ledger.c.kind == EntryKind.USAGE.value,
+        bindparam("spender").in_([ledger.c.org_id, ledger.c.app_id, ledger.c.key_id]),
+    )
+    for kind, used in (
+        (Kind.REQUESTS, func.count()),
+        (Kind.TOKENS, func.coalesce(func.sum(_row_tokens), 0)),
+    )
+}
+"""At most what a process's calls took from a minute: those that ran in it."""
+_KEEP = (
+    update(leases)
+    .where(
+        leases.c.org_id == bindparam("org"),
+        leases.c.spender_id == bindparam("spender"),
+        leases.c.kind == bindparam("of_kind"),
+        leases.c.minute_us == bindparam("of_minute_us"),
+        leases.c.journal_id == bindparam("journal"),
+    )
+    .values(lent=bindparam("kept"))
+)
+_FORGET = delete(exchanges).where(exchanges.c.journal_id == bindparam("journal"))
 
 
 @all_orgs
@@ -252,53 +299,21 @@ def return_leases(db: Connection, journal: JournalId, now_us: int) -> None:
 
     Of a clock minute that is not over, what its rows may have used stays away.
     """
-    held = db.execute(
-        select(leases).where(leases.c.journal_id == journal, leases.c.minute_us >= minute_of(now_us))
-    ).all()
-    db.execute(
-        delete(leases).where(
-            leases.c.journal_id == journal,
-            or_(leases.c.minute_us == 0, leases.c.minute_us < minute_of(now_us)),
-        )
-    )
+    now = {"journal": journal, "now_minute_us": minute_of(now_us)}
+    held = db.execute(_OF_THIS_MINUTE, now).all()
+    db.execute(_RETURN, now)
+    kept = []
     for row in held:
-        used = _used_in_minute(db, OrgId(row.org_id), row.spender_id, Kind(row.kind), row.minute_us, journal)
-        db.execute(
-            update(leases)
-            .where(
-                leases.c.org_id == row.org_id,
-                leases.c.spender_id == row.spender_id,
-                leases.c.kind == row.kind,
-                leases.c.minute_us == row.minute_us,
-                leases.c.journal_id == journal,
-            )
-            .values(lent=min(row.lent, used))
-        )
-    db.execute(delete(exchanges).where(exchanges.c.journal_id == journal))
-
-
-def _used_in_minute(
-    db: Connection, org: OrgId, spender: str, kind: Kind, minute_us: int, journal: JournalId
-) -> int:
-    """At most what a process's calls took from a minute: those that ran in it."""
-    used = ledger.c.prompt_tokens + ledger.c.completion_tokens + func.coalesce(ledger.c.held_tokens, 0)
-    query = select(func.count() if kind is Kind.REQUESTS else func.coalesce(func.sum(used), 0)).where(
-        ledger.c.org_id == org,
-        ledger.c.ended_us >= minute_us,
-        ledger.c.started_us < minute_us + MINUTE_US,
-        ledger.c.journal_id == journal,
-        ledger.c.kind == EntryKind.USAGE.value,
-    )
-    if spender != org:
-        query = query.where(or_(ledger.c.app_id == spender, ledger.c.key_id == spender))
-    return int(db.execute(query).scalar_one())
+        of = {"org": row.org_id, "spender": row.spender_id, "journal": journal, "of_minute_us": row.minute_us}
+        until_us = row.minute_us + MINUTE_US
+        used = int(db.execute(_USED[Kind(row.kind)], {**of, "until_us": until_us}).scalar_one())
+        kept.append({**of, "of_kind": row.kind, "kept": min(row.lent, used)})
+    if kept:
+        db.execute(_KEEP, kept)
+    db.execute(_FORGET, {"journal": journal})
 
 
 @all_orgs
 def forget_minutes(db: Connection, before_us: int) -> None:
     """Remove what was lent of minutes that are over."""
     db.execute(delete(leases).where(leases.c.minute_us > 0, leases.c.minute_us < before_us - MINUTE_US))
-
-
-def _upsert(db: Connection, table: Any) -> Any:  # noqa: ANN401 - each dialect has an insert of its own
-    return (postgresql if db.dialect.name == "postgresql" else sqlite).insert(table)

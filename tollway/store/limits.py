@@ -3,7 +3,7 @@
 Owns which columns make a pot; does not own what processes hold of one (`leases.py`).
 """
 
-from sqlalchemy import Connection, RowMapping, and_, select
+from sqlalchemy import Connection, RowMapping, and_, bindparam, select
 
 from tollway.domain.ids import AppId, KeyId, OrgId
 from tollway.domain.limit import Cap, Kind, Level, Pot
@@ -64,9 +64,17 @@ def caps_of(row: RowMapping, org: OrgId, app: AppId, key: KeyId, plans: Plans) -
     return (*found, *(cap for cap in spend if cap.limit is not None))
 
 
+_OF_A_KEY = (
+    select(*ORG_COLUMNS, *APP_COLUMNS, *KEY_COLUMNS)
+    .join_from(orgs, apps, and_(apps.c.org_id == orgs.c.id, apps.c.id == bindparam("app")), isouter=True)
+    .join(app_keys, and_(app_keys.c.org_id == orgs.c.id, app_keys.c.id == bindparam("key")), isouter=True)
+    .where(orgs.c.id == bindparam("org"))
+)
+
+
 def read_caps(db: Connection, org: OrgId, app: AppId, key: KeyId, plans: Plans) -> dict[Pot, int | None]:
     """What there is now; of the trial, what was granted."""
-    row = _row(db, org, app, key)
+    row = db.execute(_OF_A_KEY, {"org": org, "app": app, "key": key}).mappings().first()
     if row is None:
         return {}
     caps: dict[Pot, int | None] = {cap.pot: cap.limit for cap in caps_of(row, org, app, key, plans)}
@@ -74,16 +82,3 @@ def read_caps(db: Connection, org: OrgId, app: AppId, key: KeyId, plans: Plans) 
     if trial in caps:
         caps[trial] = granted(db, org)
     return caps
-
-
-def _row(db: Connection, org: OrgId, app: AppId, key: KeyId) -> RowMapping | None:
-    return (
-        db.execute(
-            select(*ORG_COLUMNS, *APP_COLUMNS, *KEY_COLUMNS)
-            .join_from(orgs, apps, and_(apps.c.org_id == orgs.c.id, apps.c.id == app), isouter=True)
-            .join(app_keys, and_(app_keys.c.org_id == orgs.c.id, app_keys.c.id == key), isouter=True)
-            .where(orgs.c.id == org)
-        )
-        .mappings()
-        .first()
-    )

@@ -11,13 +11,15 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 from sqlalchemy import Connection, select, union
-from sqlalchemy.dialects import postgresql, sqlite
 
 from tollway.domain.price import History, Price
 from tollway.domain.tariff import compile_tariff
 from tollway.store.changes import PRICE_LIST, announce
 from tollway.store.database import all_orgs
 from tollway.store.schema import apps, orgs, price_list, price_versions
+from tollway.store.upsert import replacing
+
+_REPLACING = replacing(price_list)
 
 SOURCE = "imported"
 """What the versions of these prices begin with."""
@@ -37,11 +39,6 @@ def import_prices(db: Connection, tariffs: Sequence[ListedTariff], now_us: int) 
     """Store these, and have every process take them over."""
     if not tariffs:
         return
-    upsert = (postgresql if db.dialect.name == "postgresql" else sqlite).insert(price_list)
-    replacing = upsert.on_conflict_do_update(
-        index_elements=["model", "effective_us"],
-        set_={"dollars": upsert.excluded.dollars, "added_us": upsert.excluded.added_us},
-    )
     rows = [
         {
             "model": tariff.model,
@@ -51,7 +48,7 @@ def import_prices(db: Connection, tariffs: Sequence[ListedTariff], now_us: int) 
         }
         for tariff in sorted(tariffs, key=lambda tariff: (tariff.model, tariff.effective_us))
     ]
-    db.execute(replacing, rows)
+    db.execute(_REPLACING[db.dialect.name], rows)
     announce(db, PRICE_LIST, now_us)
 
 

@@ -7,11 +7,13 @@ A version is a digest of its rates, so it is written once and never changes. Own
 from collections.abc import Collection, Iterable
 
 from sqlalchemy import Connection, select
-from sqlalchemy.dialects import postgresql, sqlite
 
 from tollway.domain.price import Price, price_from, rates_of
 from tollway.store.database import all_orgs
 from tollway.store.schema import price_versions
+from tollway.store.upsert import keeping
+
+_KEEPING = keeping(price_versions)
 
 
 @all_orgs
@@ -22,8 +24,7 @@ def keep_prices(db: Connection, prices: Iterable[Price], now_us: int) -> None:
         for price in sorted(prices, key=lambda price: price.version)
     ]
     if rows:
-        upsert = (postgresql if db.dialect.name == "postgresql" else sqlite).insert(price_versions)
-        db.execute(upsert.on_conflict_do_nothing(), rows)
+        db.execute(_KEEPING[db.dialect.name], rows)
 
 
 @all_orgs
