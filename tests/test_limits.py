@@ -1,7 +1,14 @@
 """Limits from end to end: what callers are told, and what the ledger says afterwards."""
 
-from tests.refusals import limit, patch
-from tests.world.stage import Stage
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from typing import Any
+
+import pytest
+
+from tests.refusals import in_force, limit, patch
+from tests.world.stage import Stage, Tenant
 
 LEAST_CALL_USD = 0.0005
 """More than a small prompt and 16 tokens may cost at the demo vendor's prices."""
@@ -44,3 +51,52 @@ async def test_a_hard_limit_is_never_passed_and_hardly_wasted(stage: Stage) -> N
     await stage.settled()
     record = await stage.record(acme)
     assert 0.01 - LEAST_CALL_USD < record["total_tokens_cost"] <= 0.01
+
+
+@asynccontextmanager
+async def dawdling(stage: Stage, tenant: Tenant) -> AsyncIterator[Callable[[], Awaitable[bytes]]]:
+    """A client that has sent half of a call; what it is answered when it sends the rest."""
+    body = b'{"model": "demo/small", "messages": [{"role": "user", "content": "Hi"}]}'
+    reader, writer = await asyncio.open_connection("127.0.0.1", int(stage.base.rpartition(":")[2]))
+    head = f"POST /v1/chat/completions HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {tenant.app_key}\r\n"
+    writer.write(f"{head}Content-Length: {len(body)}\r\n\r\n".encode() + body[:9])
+
+    async def rest() -> bytes:
+        writer.write(body[9:])
+        return await reader.readuntil(b"\r\n\r\n")
+
+    try:
+        await stage.chat(tenant)  # so that the head of the other call has been read, too
+        yield rest
+    finally:
+        writer.transport.abort()
+
+
+async def test_what_changed_while_a_body_was_on_its_way_holds_for_its_call(stage: Stage) -> None:
+    acme = await stage.tenant()
+    async with dawdling(stage, acme) as rest:
+        await limit(stage, acme, spending_limit_hard=0.000001)
+        assert (await rest()).startswith(b"HTTP/1.1 402 ")
+    await limit(stage, acme, spending_limit_hard=None)
+    async with dawdling(stage, acme) as rest:
+        await patch(stage, acme, subscription_tier="_NONE_")
+        assert (await rest()).startswith(b"HTTP/1.1 402 ")
+    await patch(stage, acme, subscription_tier="_INTERNAL_")
+    async with dawdling(stage, acme) as rest:
+        path = f"/v1/apps/{acme.app_id}"
+        assert (await stage.request("DELETE", path, token=acme.user_token)).status == 200
+        await in_force(stage)
+        assert (await rest()).startswith(b"HTTP/1.1 403 ")
+
+
+@pytest.mark.parametrize(
+    ("fields", "status"), [({"model": "demo/none"}, 404), ({"n": "many"}, 400), ({"stream": 7}, 400)]
+)
+async def test_errors_of_known_callers_say_what_is_left_too(
+    stage: Stage, fields: dict[str, Any], status: int
+) -> None:
+    acme = await stage.tenant()
+    await stage.chat(acme)
+    answer = await stage.chat(acme, **fields)
+    assert answer.status == status
+    assert answer.headers["x-ratelimit-remaining-requests"] == "199"

@@ -24,8 +24,8 @@ def settings(settings: Settings) -> Settings:
 async def kept(stage: Stage, tenant: Tenant, request_id: str) -> dict[Part, bytes]:
     """What is kept of the request's first attempt."""
     await stage.settled()
-    found = await stage.world.database.read(read_bodies, OrgId(tenant.org_id), RequestId(request_id))
-    return {part: data for (attempt, part), data in found.items() if attempt == 1}
+    found = await stage.world.database.read(read_bodies, OrgId(tenant.org_id), {RequestId(request_id)})
+    return {part: data for (_, attempt, part), data in found.items() if attempt == 1}
 
 
 @pytest.mark.parametrize("fields", [{}, {"privacy_level": 2}, {"privacy_level": 3}])

@@ -221,3 +221,15 @@ async def test_an_inactive_organisation_is_refused_everything_but_reading(stage:
     assert [change.status for change in changes] == [403, 403, 403]
     record = await stage.record(acme)
     assert (record["is_active"], record["num_apps"]) == (False, 1)
+
+
+async def test_calls_of_an_inactive_organisation_are_counted_and_no_other_refusals() -> None:
+    views = (caller(org_is_active=False), caller(app_is_active=False), caller(key_is_active=False))
+    keys = Keys(*views)
+    counted: list[tuple[str, str, str]] = []
+    live = Live(keys.load, 0, turned_away=lambda *call: counted.append(call))
+    for token in keys.tokens:
+        for _ in range(2):
+            with pytest.raises((Forbidden, Unauthenticated)):
+                await live.identify(token)
+    assert counted == [(views[0].org_id, views[0].app, "organisation_inactive")] * 2

@@ -5,6 +5,7 @@ from collections import Counter
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from typing import TypedDict, Unpack
 
 from tests.world.clock import TurningClock
 from tollway.domain import errors
@@ -28,6 +29,21 @@ APP_REQUESTS, APP_TOKENS, APP_SPEND = (
 KEY_REQUESTS, KEY_TOKENS, KEY_SPEND = (
     Pot(Level.KEY, KEY, kind) for kind in (Kind.REQUESTS, Kind.TOKENS, Kind.SPEND)
 )
+
+IN_ORDER = [
+    REQUESTS,
+    APP_REQUESTS,
+    KEY_REQUESTS,
+    TOKENS,
+    APP_TOKENS,
+    KEY_TOKENS,
+    PLAN,
+    TRIAL,
+    SPEND,
+    APP_SPEND,
+    KEY_SPEND,
+]
+"""Pots, as they refuse."""
 
 Limited = Mapping[Pot, int | None]
 
@@ -73,6 +89,17 @@ class Wanted:
     least_tokens: int = 1
     is_stated: bool = True
     price: Price = field(default_factory=Price)
+
+
+class Wishes(TypedDict, total=False):
+    """What is not as by default in what is `Wanted`."""
+
+    prompt_tokens: int
+    choices: int
+    completion_tokens: int
+    least_tokens: int
+    is_stated: bool
+    price: Price
 
 
 class Bank:
@@ -168,13 +195,13 @@ class Till:
         self.limits = Limits(self.bank, self.clock, JournalId("journal-1"))
         self.caller = caller(self.limited, self.standing)
 
-    async def reserve(self, **wanted: object) -> Reservation:
+    async def reserve(self, **wishes: Unpack[Wishes]) -> Reservation:
         """One call's reservation."""
-        return await self.limits.reserve(self.caller, Wanted(**wanted))  # type: ignore[arg-type]  # its fields
+        return await self.limits.reserve(self.caller, Wanted(**wishes))
 
-    async def spend(self, **wanted: object) -> Reservation:
+    async def spend(self, **wishes: Unpack[Wishes]) -> Reservation:
         """A call that is made, and costs what it may cost at most."""
-        made = await self.reserve(**wanted)
+        made = await self.reserve(**wishes)
         made.settle(made.held, made.held_tokens)
         return made
 

@@ -125,7 +125,7 @@ class TestHeaders:
         clock.advance(12.5)
         assert dict(made.headers()) == {
             b"x-ratelimit-limit-requests": b"50",
-            b"x-ratelimit-remaining-requests": b"107",
+            b"x-ratelimit-remaining-requests": b"50",
             b"x-ratelimit-reset-requests": b"48s",
             b"x-ratelimit-limit-tokens": b"1000",
             b"x-ratelimit-remaining-tokens": b"107",

@@ -27,15 +27,26 @@ async def lost(till: Till) -> None:
         await till.reserve(completion_tokens=1_000_000)
 
 
-async def until_refused(till: Till, **wanted: object) -> int:
+async def until_refused(till: Till) -> int:
     """How many calls are let through before one is refused."""
     count = 0
     while True:
         try:
-            await till.spend(**wanted)
+            await till.spend()
         except (RateLimited, LimitsUnavailable):
             return count
         count += 1
+
+
+async def spend_of_a_share(till: Till) -> None:
+    """The database goes away, a call takes of the next minute's share, and the database is back."""
+    await till.spend()
+    till.bank.is_away = True
+    await until_refused(till)
+    till.clock.advance(60)
+    await till.spend()
+    till.bank.is_away = False
+    till.clock.advance(RETRY_S)
 
 
 class TestSpending:
@@ -161,13 +172,7 @@ class TestRates:
     async def test_a_share_holds_for_its_minute_also_when_the_database_is_back(self) -> None:
         till = Till({REQUESTS: 10})
         till.bank.processes = 2
-        await till.spend()
-        till.bank.is_away = True
-        await until_refused(till)
-        till.clock.advance(60)
-        await till.spend()
-        till.bank.is_away = False
-        till.clock.advance(RETRY_S)
+        await spend_of_a_share(till)
         await till.limits.tidy()
         assert await until_refused(till) == 4
         till.clock.advance(60)
@@ -175,13 +180,7 @@ class TestRates:
 
     async def test_nothing_of_a_share_is_given_back_as_if_it_had_been_lent(self) -> None:
         till = Till({REQUESTS: 10})
-        await till.spend()
-        till.bank.is_away = True
-        await until_refused(till)
-        till.clock.advance(60)
-        await till.spend()
-        till.bank.is_away = False
-        till.clock.advance(RETRY_S)
+        await spend_of_a_share(till)
         till.limits.forget(None)
         await till.limits.tidy()
         assert not [ask for order in till.bank.orders for ask in order.asks if ask.given_back]

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from tests.limits.lending import ORG, PLAN, REQUESTS, SPEND, Till
 from tollway.domain.errors import Limited, LimitsUnavailable
+from tollway.domain.limit import Pot
 from tollway.domain.standing import Standing
 from tollway.limits.reservation import Reservation
 
@@ -22,8 +23,8 @@ class Story:
 
     def __init__(self, seed: int) -> None:
         self.random = Random(seed)  # noqa: S311 - not a secret
-        limited: dict[object, int] = {REQUESTS: REQUESTS_LIMIT, PLAN: PLAN_LIMIT, SPEND: SPEND_LIMIT}
-        self.till = Till(limited, Standing(max_in_flight=AT_ONCE))  # type: ignore[arg-type]  # pots
+        limited: dict[Pot, int | None] = {REQUESTS: REQUESTS_LIMIT, PLAN: PLAN_LIMIT, SPEND: SPEND_LIMIT}
+        self.till = Till(limited, Standing(max_in_flight=AT_ONCE))
         self.open: list[Reservation] = []
         self.cost = 0
         self.unfolded: list[int] = []
@@ -31,9 +32,9 @@ class Story:
         """By minute."""
 
     async def call(self) -> None:
-        wanted = {"completion_tokens": self.random.randrange(1, 900), "is_stated": self.random.random() < 0.5}
+        completion_tokens, is_stated = self.random.randrange(1, 900), self.random.random() < 0.5
         try:
-            made = await self.till.reserve(**wanted)
+            made = await self.till.reserve(completion_tokens=completion_tokens, is_stated=is_stated)
         except (Limited, LimitsUnavailable):
             return
         self.open.append(made)

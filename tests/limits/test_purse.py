@@ -22,8 +22,19 @@ def purse(pot: Pot = SPEND, free: int = 0) -> Purse:
     return made
 
 
-def told(made: Purse, ask: Ask, **term: int | None) -> None:
-    made.take_in(ask, Term(**{"granted": 0, "size": 0, "limit": 100, **term}), NOON_US)  # type: ignore[arg-type]  # its fields
+def told(
+    made: Purse,
+    ask: Ask,
+    *,
+    granted: int = 0,
+    size: int = 0,
+    left: int = 0,
+    elsewhere: int = 0,
+    resets_us: int | None = None,
+) -> None:
+    """The answer to an ask, of a limit of 100."""
+    term = Term(granted=granted, size=size, limit=100, left=left, elsewhere=elsewhere, resets_us=resets_us)
+    made.take_in(ask, term, NOON_US)
 
 
 @pytest.mark.parametrize(
@@ -94,7 +105,7 @@ class TestAnswers:
         ask = made.give_back()
         assert (ask.given_back, ask.most, ask.in_hand, made.free) == (5, 0, 0, 0)
         told(made, ask, left=50)
-        assert (made.limit, made.left, made.free) == (77, 7, 0)
+        assert (made.limit, made.left, made.free) == (77, 7 + 5, 0)
         assert not made.is_shut(1_000, NOON_US)
 
     def test_a_refusal_is_repeated_for_a_while_to_those_who_want_as_much(self) -> None:
@@ -117,7 +128,9 @@ class TestAnswers:
         told(made, made.ask(10, 10, NOON_US), left=5)
         made.open()
         assert not made.is_shut(10, NOON_US)
-        assert made.remaining() == made.limit == 100
+        assert made.remaining() == 5
+        made.limit = 3
+        assert made.remaining() == 3
 
     def test_so_does_another_minute(self) -> None:
         made = purse(REQUESTS)

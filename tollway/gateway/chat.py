@@ -7,6 +7,7 @@ SQL here, and for a key and a model seen before, nothing waits before the vendor
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from tollway.domain.errors import TollwayError
 from tollway.gateway.call import Call, Reply
 from tollway.gateway.live import Live
 from tollway.gateway.metered import Meter, Tally
@@ -33,7 +34,18 @@ class Gateway:
 async def chat(call: Call, gateway: Gateway) -> Reply:
     """Answer `POST /v1/chat/completions`; every TollwayError is the client's to see."""
     caller = await gateway.live.identify(call.token)  # 401, 403
-    asked = read_chat(await call.read_body())  # 400, 413
+    try:
+        return await _answer(call, gateway)
+    except TollwayError as error:
+        gateway.limits.tell(caller, error)
+        raise
+
+
+async def _answer(call: Call, gateway: Gateway) -> Reply:
+    read = await call.read_body()  # 400, 413
+    read_us = gateway.meter.clock.now_us()
+    caller = await gateway.live.identify(call.token)  # anew: a body may take minutes to come
+    asked = read_chat(read)  # 400
     route = gateway.catalog.resolve(asked.model)  # 404, 402
     need = need_of(asked, route, caller, call.received_us)  # 402
     with (
@@ -44,6 +56,7 @@ async def chat(call: Call, gateway: Gateway) -> Reply:
         body = openai.request_body(
             asked.fields, route.upstream, stream=asked.stream, cap=reservation.cap, cap_field=route.cap_field
         )
+        gateway.meter.traffic.overhead.add(gateway.meter.clock.now_us() - read_us)
         answer = await gateway.vendors[route.provider].post(
             openai.CHAT_PATH, body, call.request_id
         )  # 502, 504

@@ -14,6 +14,11 @@ from tollway.domain.token import Bearer, digest, is_minted
 
 MAX_VIEWS = 50_000
 
+INACTIVE = "organisation_inactive"
+
+TurnedAway = Callable[[OrgId, str, str], None]
+"""Counts a call of an organisation's app that is refused for this reason."""
+
 Loader = Callable[[str], Awaitable[tuple[Caller | None, int]]]
 """A key's hash to its view, and the feed's position that the view is true at."""
 
@@ -21,8 +26,15 @@ Loader = Callable[[str], Awaitable[tuple[Caller | None, int]]]
 class Live:
     """The views of this process."""
 
-    def __init__(self, load: Loader, position: int, max_views: int = MAX_VIEWS) -> None:
+    def __init__(
+        self,
+        load: Loader,
+        position: int,
+        max_views: int = MAX_VIEWS,
+        turned_away: TurnedAway = lambda *_: None,
+    ) -> None:
         self._load = load
+        self._turned_away = turned_away
         self._max_views = max_views
         self.position = position
         self._views: dict[str, Caller] = {}
@@ -38,7 +50,12 @@ class Live:
                 "no API key: send 'Authorization: Bearer <app key>'", code="missing_api_key"
             )
         caller = self.known(token) or await self._look_up(token)
-        return permitted(caller)
+        try:
+            return permitted(caller)
+        except Forbidden as error:
+            if error.code == INACTIVE:
+                self._turned_away(caller.org_id, caller.app, error.code)
+            raise
 
     async def _look_up(self, token: str) -> Caller:
         if not is_minted(token, Bearer.APP):
@@ -71,6 +88,6 @@ def permitted(caller: Caller) -> Caller:
     if not caller.org_is_active:
         raise Forbidden(
             "the organisation of this key is not active; the gateway's operator can change that",
-            code="organisation_inactive",
+            code=INACTIVE,
         )
     return caller

@@ -8,7 +8,7 @@ prices (`domain/price.py`) or the journal.
 
 import asyncio
 import contextlib
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from types import TracebackType
 from typing import NamedTuple, Self
 
@@ -20,6 +20,7 @@ from tollway.domain.labels import parse_labels
 from tollway.domain.ledger import NOTHING, Entry, Outcome, Start
 from tollway.domain.price import Cost, Price, cost_of
 from tollway.domain.rate_card import rated
+from tollway.domain.traffic import Traffic
 from tollway.domain.usage import Unit, Usage
 from tollway.gateway.call import Call
 from tollway.gateway.kept import KeptBody
@@ -41,6 +42,7 @@ class Meter:
     catalog: Catalog
     clock: Clock
     body_max_bytes: int
+    traffic: Traffic = field(default_factory=Traffic)
 
 
 class _Amounts(NamedTuple):
@@ -210,6 +212,7 @@ class Tally:
             self._response.flush()
         self._meter.journal.end(entry, amounts.prices)
         self._reservation.settle(entry.charged, entry.consumed)
+        self._meter.traffic.vendor_calls[start.provider, status, code] += 1
         return entry
 
     def _kept(self, part: Part) -> KeptBody:

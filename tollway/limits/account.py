@@ -16,8 +16,9 @@ from tollway.limits.purse import Amounts, Purse
 
 Header = tuple[bytes, bytes]
 
+RATE_LIMIT_HEADERS = b"x-ratelimit-"
 _NAMES = {
-    kind: tuple(f"x-ratelimit-{what}-{kind}".encode() for what in ("limit", "remaining", "reset"))
+    kind: tuple(RATE_LIMIT_HEADERS + f"{what}-{kind}".encode() for what in ("limit", "remaining", "reset"))
     for kind in (Kind.REQUESTS, Kind.TOKENS)
 }
 
@@ -28,7 +29,7 @@ class Desk:
     def __init__(self, org: OrgId) -> None:
         self.org = org
         self.purses: dict[Pot, Purse] = {}
-        self.accounts: dict[KeyId, "Account"] = {}
+        self.accounts: dict[KeyId, Account] = {}
         self.in_flight = 0
         self.one_at_a_time = asyncio.Lock()
         self.pending: Order | None = None

@@ -9,16 +9,17 @@ when to borrow and give back; does not own SQL: whoever lends is handed in.
 
 import asyncio
 import logging
+from collections import Counter
 from collections.abc import Awaitable, Callable, Collection, Mapping
 
 from tollway.domain.caller import Caller
 from tollway.domain.clock import US_PER_S, Clock
-from tollway.domain.errors import Limited, LimitsUnavailable, StoreRefused, StoreUnavailable
+from tollway.domain.errors import Limited, LimitsUnavailable, StoreRefused, StoreUnavailable, TollwayError
 from tollway.domain.ids import AppId, JournalId, KeyId, OrgId
 from tollway.domain.lease import Ask, Order, Terms
-from tollway.domain.limit import minute_of
+from tollway.domain.limit import Kind, minute_of
 from tollway.domain.standing import require_subscribed
-from tollway.limits.account import Account, Desk
+from tollway.limits.account import RATE_LIMIT_HEADERS, Account, Desk
 from tollway.limits.purse import NANO, TOKENS, Amounts, Purse
 from tollway.limits.refusal import refuse, refuse_more_at_once, refuse_unasked
 from tollway.limits.refused import RefusedCounts
@@ -62,6 +63,12 @@ class Limits:
         self._away_since_us: int | None = None
         self._retry_us = 0
         self.refused = RefusedCounts()
+        self.refusals: Counter[str] = Counter()
+        """Calls that were refused since the start, by the error's code."""
+        self.num_orders = 0
+        """Sent since the start; the same again counts again."""
+        self.num_failed_orders = 0
+        """Of these, those that were not carried out, or not answered."""
 
     @property
     def trouble(self) -> str | None:
@@ -73,6 +80,21 @@ class Limits:
             f"each minute's are shared evenly by {self._processes} processes"
         )
 
+    @property
+    def num_organisations(self) -> int:
+        """Organisations of which this process has something, or had it a moment ago."""
+        return len(self._desks)
+
+    def in_hand(self) -> Counter[Kind]:
+        """What this process may let through without asking: requests, tokens or nano-dollars, by kind."""
+        minute_us = minute_of(self._clock.now_us())
+        held: Counter[Kind] = Counter(dict.fromkeys(Kind, 0))
+        for desk in self._desks.values():
+            for purse in desk.purses.values():
+                if not purse.is_of_a_minute or purse.minute_us == minute_us:
+                    held[purse.pot.kind] += max(0, purse.free)
+        return held
+
     async def reserve(self, caller: Caller, need: Need) -> Reservation:
         """Take what the call may cost from every limit that applies. A Limited, or LimitsUnavailable."""
         account = self._account(caller)
@@ -81,8 +103,20 @@ class Limits:
         except (Limited, LimitsUnavailable) as error:
             error.headers = (*error.headers, *account.headers())
             if isinstance(error, Limited):
-                self.refused.count(caller.org_id, caller.app, error.code)
+                self.count_refused(caller.org_id, caller.app, error.code)
+            else:
+                self.refusals[error.code] += 1
             raise
+
+    def count_refused(self, org: OrgId, app: str, code: str) -> None:
+        """A call of this organisation's app was refused."""
+        self.refusals[code] += 1
+        self.refused.count(org, app, code)
+
+    def tell(self, caller: Caller, error: TollwayError) -> None:
+        """Add what the limits say to an error's headers, unless they say it already."""
+        if not any(name.startswith(RATE_LIMIT_HEADERS) for name, _ in error.headers):
+            error.headers = (*error.headers, *self._account(caller).headers())
 
     async def _reserve(self, account: Account, need: Need) -> Reservation:
         standing = account.caller.standing
@@ -111,7 +145,10 @@ class Limits:
         for _ in range(_TRIES):
             if account.take(most):  # another's order has brought it
                 return Reservation(account, most, need.completion_tokens)
+            minute_us = minute_of(self._clock.now_us())
             sizes = await self._sizes(account, least, most)
+            if minute_of(self._clock.now_us()) != minute_us:
+                continue  # what was answered is of a minute that is over
             short = _short(sizes, least)
             if short is None:
                 taken = _take_within(account, need, sizes)
@@ -136,9 +173,8 @@ class Limits:
         """What the call may take from each purse that lacks; less than `least` where that is refused."""
         now_us = self._clock.now_us()
         lacking = [purse for purse in account.purses if purse.free < most[purse.column]]
-        for purse in lacking:
-            if purse.is_shut(least[purse.column], now_us):
-                refuse(purse, least[purse.column], now_us)
+        if lacking and lacking[0].is_shut(least[lacking[0].column], now_us):
+            refuse(lacking[0], least[lacking[0].column], now_us)
         asked = [purse for purse in lacking if not purse.is_share]
         sizes = {purse: purse.free for purse in lacking}
         try:
@@ -184,14 +220,17 @@ class Limits:
 
     async def _send(self, desk: Desk, order: Order) -> Terms:
         desk.look_us = 0
+        self.num_orders += 1
         desk.pending = order  # until its answer is here, also if whoever waits for it leaves
         try:
             async with asyncio.timeout(ORDER_S):
                 terms = await self._lender(order)
         except StoreRefused:  # it was not carried out, and would not be the next time
+            self.num_failed_orders += 1
             desk.pending = None
             raise
         except (StoreUnavailable, TimeoutError) as error:
+            self.num_failed_orders += 1
             self.lost(error)
             self._retry_us = self._clock.now_us() + RETRY_US
             raise _Away from None

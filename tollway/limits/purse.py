@@ -90,6 +90,7 @@ class Purse:
     def empty(self) -> None:
         """Nothing is in hand, nor comes back from the calls that are running, and nothing is known."""
         self.free = self.owed = 0
+        self.left = None
         self.emptied += 1
         self.open()
 
@@ -116,6 +117,8 @@ class Purse:
         """All that is in hand or owed, which is out of it from now on."""
         given = self.free + self.owed
         self.free = self.owed = 0
+        if self.left is not None:
+            self.left += given
         return Ask(
             level=self.pot.level,
             id=self.pot.id,
@@ -142,7 +145,6 @@ class Purse:
     def open(self) -> None:
         """The limit may be another one: ask again."""
         self._shut_until_us = 0
-        self.left = None
 
     def recall(self) -> None:
         """The limit may be another one, or others miss what is in hand."""
@@ -160,6 +162,7 @@ class Purse:
 
     def remaining(self) -> int:
         """What calls can still take, as far as this process knows; 0 where no limit is known."""
+        limit = self.limit or 0
         if self.left is None:
-            return max(0, self.free) if self.is_share else self.limit or 0
-        return max(0, self.free + max(0, self.left))
+            return max(0, self.free) if self.is_share else limit
+        return min(limit, max(0, self.free + max(0, self.left)))
