@@ -1,10 +1,12 @@
-"""A vendor that answers at once, always the same: what is measured is never its speed.
+"""The other end that answers at once, always the same: what is measured is never its speed.
 
-Owns one canned chat completion over HTTP/1.1 with kept connections. Run: `python -m bench.instant`;
-it prints its port.
+Owns two canned answers over HTTP/1.1 with kept connections: a vendor's chat completion, and a
+receiver's that took what it was pushed. Run: `python -m bench.instant [receiver]`; it prints its port.
 """
 
 import asyncio
+import sys
+from functools import partial
 from typing import cast
 
 import uvloop
@@ -18,12 +20,16 @@ _BODY = (
 _ANSWER = (
     b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: %d\r\n\r\n" % len(_BODY)
 ) + _BODY
+_TAKEN = b"HTTP/1.1 204 No Content\r\nx-prometheus-remote-write-samples-written: 50\r\n\r\n"
 _HEAD_END = b"\r\n\r\n"
 _LENGTH = b"content-length:"
 
 
 class Instant(asyncio.Protocol):
     """One connection."""
+
+    def __init__(self, answer: bytes) -> None:
+        self._answer = answer
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Remember where to answer."""
@@ -40,15 +46,15 @@ class Instant(asyncio.Protocol):
             if len(self._seen) < size:
                 return
             self._seen = self._seen[size:]
-            self._transport.write(_ANSWER)
+            self._transport.write(self._answer)
 
 
-async def main() -> None:
+async def main(answer: bytes) -> None:
     """Serve until killed."""
-    server = await asyncio.get_running_loop().create_server(Instant, "127.0.0.1", 0)
+    server = await asyncio.get_running_loop().create_server(partial(Instant, answer), "127.0.0.1", 0)
     print(server.sockets[0].getsockname()[1], flush=True)
     await server.serve_forever()
 
 
 if __name__ == "__main__":
-    uvloop.run(main())
+    uvloop.run(main(_TAKEN if sys.argv[1:] == ["receiver"] else _ANSWER))

@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import settings as limits
 from hypothesis import strategies as st
 
+from tests.push.certificates import Authority
 from tollway.domain.token import Secret
 from tollway.settings import PriceSettings, ProviderSettings, Settings, SettingsError, load, scalars
 
@@ -70,9 +71,10 @@ def test_without_anything_the_defaults_hold_and_nothing_is_warned_of() -> None:
     assert warnings == []
 
 
-def test_every_scalar_is_a_variable_and_a_flag_and_has_a_sentence(load_from: Load) -> None:
+def test_every_scalar_is_a_variable_and_a_flag_and_has_a_sentence(load_from: Load, tmp_path: Path) -> None:
     names = scalars()
     values = {
+        "push_ca_bundle": str(Authority(tmp_path).bundle),
         "demo": "off",
         "operator_token": "x" * 16,
         "push_allow_cidrs": "10.0.0.0/8",
@@ -140,6 +142,8 @@ def test_a_folder_is_no_file(tmp_path: Path) -> None:
         ("port = 65536", "port: Expected `int` <= 65535"),
         ("port = -1", "port: Expected `int` >= 0"),
         ("host = 5", "host: Expected `str`, got `int`"),
+        ("metrics_port = 65536", "metrics_port: Expected `int` <= 65535"),
+        ("metrics_port = 65534\nworkers = 2", "metrics_port: the last worker's would be above 65535"),
         ("data_dir = 2026-01-01", "data_dir: Expected `str`, got `date`"),
         ("demo = 'maybe'", "demo: Invalid enum value 'maybe'"),
         ("drain_s = -1", "drain_s: Expected `int` >= 0"),
@@ -359,7 +363,7 @@ def test_the_demo_is_there_on_demand_or_while_there_is_nothing_else(
 
 def test_settings_are_frozen() -> None:
     with pytest.raises(AttributeError):
-        Settings().port = 1  # type: ignore[misc] # which is the point
+        Settings().port = 1  # type: ignore[misc]  # frozen: that is what is tested
 
 
 names = st.sampled_from([*scalars(), "prot", "push", "config_"]).map(str.upper)

@@ -8,6 +8,7 @@ be configured and what a wrong value is told; does not own what is done with it.
 import difflib
 import math
 import os
+import ssl
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
@@ -39,6 +40,7 @@ CONFIG_VARIABLE = "TOLLWAY_CONFIG"
 DEFAULT_CONFIG = "tollway.toml"
 
 _MIN_OPERATOR_TOKEN_CHARS = 16
+_MAX_PORT = 65_535
 
 T = TypeVar("T")
 
@@ -52,6 +54,20 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
 
     host: Annotated[str, Meta(description="Address to listen on.")] = "127.0.0.1"
     port: Annotated[int, Meta(description="Port to listen on; 0 takes a free one.", ge=0, le=65535)] = 8080
+    metrics_host: Annotated[
+        str, Meta(description="Address of the operator's own port; whoever reaches it needs no token.")
+    ] = "127.0.0.1"
+    metrics_port: Annotated[
+        int,
+        Meta(
+            description=(
+                "The operator's own port, for `/metrics`; 0 is none. With several workers each has one: this "
+                "plus its number, from 1."
+            ),
+            ge=0,
+            le=65535,
+        ),
+    ] = 0
     database_url: Annotated[
         str,
         Meta(description="`sqlite:////abs/path.db` or `postgresql://…`; empty is SQLite in the data folder."),
@@ -88,6 +104,15 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
             description=(
                 "Comma list of address ranges that receivers may be at although they are private or "
                 "loopback; in them plain http is allowed too."
+            )
+        ),
+    ] = ""
+    push_ca_bundle: Annotated[
+        str,
+        Meta(
+            description=(
+                "PEM file with the authorities that receivers' certificates are checked against; empty: the "
+                "system's."
             )
         ),
     ] = ""
@@ -207,6 +232,21 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         return parse_networks(self.push_allow_cidrs)
 
     @property
+    def push_tls(self) -> ssl.SSLContext:
+        """How receivers' certificates are checked: a new context; SettingsError without authorities."""
+        bundle = self.push_ca_bundle
+        try:
+            context = ssl.create_default_context(cafile=bundle or None)
+        except ssl.SSLError:
+            raise SettingsError(f"push_ca_bundle: no certificate can be read from {bundle}") from None
+        except (OSError, ValueError) as error:
+            raise SettingsError(f"push_ca_bundle: {bundle!r}: {error}") from None
+        if bundle and not context.cert_store_stats()["x509"]:
+            raise SettingsError(f"push_ca_bundle: there is no certificate in {bundle}")
+        context.set_alpn_protocols(["http/1.1"])
+        return context
+
+    @property
     def has_demo(self) -> bool:
         """Whether the demo vendor is offered."""
         return self.demo == "on" or (self.demo == "auto" and not self.providers)
@@ -322,6 +362,14 @@ def _hint(place: str, table: Any) -> str:  # noqa: ANN401 - as above
 
 def _check(settings: Settings) -> None:
     """What a type cannot say."""
+    if (
+        settings.metrics_port
+        and settings.workers > 1
+        and settings.metrics_port + settings.workers > _MAX_PORT
+    ):
+        raise SettingsError(f"metrics_port: the last worker's would be above {_MAX_PORT}")
+    if settings.push_ca_bundle:
+        _ = settings.push_tls
     try:
         parse_networks(settings.push_allow_cidrs)
     except ValueError as error:

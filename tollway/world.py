@@ -32,6 +32,7 @@ from tollway.metering.recovery import Recovery
 from tollway.providers.catalog import Catalog, Configured, Vendor
 from tollway.providers.connection import VendorConnection
 from tollway.providers.prices import compile_configured
+from tollway.push.probe import Prober
 from tollway.push.worker import Pusher, Run
 from tollway.settings import Settings, SettingsError
 from tollway.store.apps import find_caller
@@ -52,7 +53,7 @@ _RESTART_S = 1.0
 _HOUSEKEEPING_S = 3600.0
 _CHANGES_KEPT_S = 3600
 _LEAST_LAST_FOLD_S = 1
-_RECOVERY_S = 2.0
+RECOVERY_S = 2.0
 """So that what a dead process held of a minute comes back within it."""
 _CLOCK_S = 30.0
 _DAY_S = 86_400
@@ -118,7 +119,7 @@ async def open_world(
     """
     async with AsyncExitStack() as stack:
         _make_data_dir(settings)
-        vault = Vault(_secret_keys(settings))
+        vault = vault_of(settings)
         database = _database(settings)
         stack.callback(database.close)
         clock = clock or SharedClock(database)
@@ -138,6 +139,7 @@ async def open_world(
         await database.write(register_journal, journal.id, place_of(disk), clock.now_us())
         seen = await database.read(position)  # before the prices: what comes between is read again
         catalog = catalog_of(settings, await database.read(imported_prices))
+        limits = Limits(_lender(database, clock, settings.allowances), clock, journal.id)
         world = World(
             settings=settings,
             clock=clock,
@@ -148,9 +150,11 @@ async def open_world(
             folder=Folder(journal, disk, database, clock),
             recovery=Recovery(disk, database, clock, own=journal.id),
             gateway=Gateway(
-                live=Live(_loader(database, clock, settings.allowances), seen),
+                live=Live(
+                    _loader(database, clock, settings.allowances), seen, turned_away=limits.count_refused
+                ),
                 catalog=catalog,
-                limits=Limits(_lender(database, clock, settings.allowances), clock, journal.id),
+                limits=limits,
                 meter=Meter(journal, catalog, clock, settings.body_max_bytes),
                 vendors=vendors,
             ),
@@ -161,6 +165,7 @@ async def open_world(
                 clock=clock,
                 instance=deployment,
                 allowed=settings.push_allowed,
+                tls=settings.push_tls,
                 interval_s=settings.push_interval_s,
                 deadline_s=settings.push_deadline_s,
             ),
@@ -186,12 +191,12 @@ async def _tasks(world: World) -> AsyncIterator[None]:
 
         start(world.journal.run, "synchronise the journal")
         start(world.folder.run, "fold")
-        start(partial(_recover, world), "recover journals")
+        start(partial(each, RECOVERY_S, world.recover), "recover journals")
         start(partial(_follow_changes, world), "follow changes")
-        start(partial(_tidy, world), "give back idle limits")
+        start(partial(each, TICK_S, world.tidy), "give back idle limits")
         start(partial(_keep_house, world), "keep house")
         if isinstance(world.clock, SharedClock):
-            start(partial(_set_right, world.clock), "set the clock right")
+            start(partial(each, _CLOCK_S, world.clock.set_right), "set the clock right")
         start(partial(world.pusher.run, start), "push")
         try:
             yield
@@ -204,10 +209,10 @@ async def _tasks(world: World) -> AsyncIterator[None]:
 
 
 async def _supervised(run: Run, name: str) -> None:
-    """Run a task for ever: one that fails is logged and started again."""
+    """Run a task to its end, if it has one: one that fails is logged and started again."""
     while True:
         try:
-            await run()
+            return await run()
         except Exception:  # noqa: BLE001 - the task supervisor: one fault must not end the process
             _log.exception("the task '%s' failed and is started again", name)
         await asyncio.sleep(_RESTART_S)
@@ -224,24 +229,12 @@ async def _follow_changes(world: World) -> None:
         await asyncio.sleep(CHANGES_POLL_S)
 
 
-async def _recover(world: World) -> None:
+async def each(seconds: float, turn: Run) -> None:
+    """Again and again; where the database is away, the next time may do it."""
     while True:
         with contextlib.suppress(StoreUnavailable):
-            await world.recover()
-        await asyncio.sleep(_RECOVERY_S)
-
-
-async def _tidy(world: World) -> None:
-    while True:
-        await world.tidy()
-        await asyncio.sleep(TICK_S)
-
-
-async def _set_right(clock: SharedClock) -> None:
-    while True:
-        await asyncio.sleep(_CLOCK_S)
-        with contextlib.suppress(StoreUnavailable):
-            await clock.set_right()
+            await turn()
+        await asyncio.sleep(seconds)
 
 
 async def _keep_house(world: World) -> None:
@@ -380,12 +373,22 @@ def _make_data_dir(settings: Settings) -> None:
         raise SettingsError(f"data_dir: {error}") from None
 
 
-def _secret_keys(settings: Settings) -> list[bytes]:
-    """The configured keys, or the one in the key file, which is made at the first start."""
+def prober_of(settings: Settings, deployment: str) -> Prober:
+    """What sends probes to receivers."""
+    return Prober(
+        allowed=settings.push_allowed,
+        tls=settings.push_tls,
+        deadline_s=settings.push_deadline_s,
+        instance=deployment,
+    )
+
+
+def vault_of(settings: Settings) -> Vault:
+    """Opened by the configured keys, or the one in the key file, which is made at the first start."""
     try:
         if settings.secret_keys:
-            return [parse_key(text) for text in settings.secret_keys.split(",")]
-        return [read_or_make_key(settings.key_file)]
+            return Vault([parse_key(text) for text in settings.secret_keys.split(",")])
+        return Vault([read_or_make_key(settings.key_file)])
     except ValueError as error:
         where = "secret_keys" if settings.secret_keys else settings.key_file
         raise SettingsError(f"{where}: {error}") from None

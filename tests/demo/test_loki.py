@@ -257,6 +257,14 @@ def test_a_line_of_262145_bytes_is_refused_and_its_neighbours_are_stored() -> No
     assert texts(receiver) == ["before", "after"]
 
 
+def test_the_limit_of_a_line_can_be_set_as_an_operator_of_loki_would() -> None:
+    receiver = a_receiver()
+    receiver.line_limit_bytes = 5
+    status, text = push(receiver, a_stream(an_entry("hello"), an_entry("hellos")))
+    assert (status, text) == (400, "max entry size 5 bytes exceeded\n")
+    assert texts(receiver) == ["hello"]
+
+
 def test_metadata_of_64_kib_is_taken_and_one_byte_more_refused() -> None:
     receiver = a_receiver()
     assert push(receiver, a_stream(an_entry("good", NOW_NS, k="x" * 65_535))) == (204, "")

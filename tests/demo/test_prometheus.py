@@ -2,7 +2,6 @@
 
 import asyncio
 import base64
-import struct
 import time
 from collections.abc import Mapping
 
@@ -10,22 +9,13 @@ import aiohttp
 import cramjam
 import pytest
 
-from tollway.demo.prometheus import DroppedSeries, Labels, PrometheusReceiver, is_stale
+from tests.demo.wire import HEADERS, NOW_MS, STALE, UP, a_receiver, a_series, packed, push
+from tollway.demo.prometheus import DroppedSeries, PrometheusReceiver, is_stale
 from tollway.demo.receiver import ScriptedAnswer
+from tollway.demo.remote_write import Labels
 
-NOW_S = 1_790_000_000.0
-NOW_MS = 1_790_000_000_000
 MINUTE_MS = 60_000
 HOUR_MS = 60 * MINUTE_MS
-STALE = struct.unpack("<d", struct.pack("<Q", 0x7FF0000000000002))[0]
-HEADERS = {"Content-Encoding": "snappy", "Content-Type": "application/x-protobuf"}
-UP: Labels = (("__name__", "up"), ("job", "tollway"))
-
-
-def a_receiver(window_s: float = 0.0, now_s: float = NOW_S) -> PrometheusReceiver:
-    return PrometheusReceiver(
-        user="123456", token="secret", now=lambda: now_s, out_of_order_window_s=window_s
-    )
 
 
 def authorization(credentials: str) -> dict[str, str]:
@@ -33,41 +23,7 @@ def authorization(credentials: str) -> dict[str, str]:
 
 
 AUTHORIZED = HEADERS | authorization("123456:secret")
-
-
-def varint(number: int) -> bytes:
-    encoded = bytearray()
-    while number > 0x7F:
-        encoded.append(number & 0x7F | 0x80)
-        number >>= 7
-    return bytes([*encoded, number])
-
-
-def chunk(field: int, content: bytes) -> bytes:
-    return varint(field << 3 | 2) + varint(len(content)) + content
-
-
-def a_sample(timestamp_ms: int, value: float) -> bytes:
-    return b"\x09" + struct.pack("<d", value) + b"\x10" + varint(timestamp_ms & (1 << 64) - 1)
-
-
-def a_series(labels: Labels, *samples: tuple[int, float]) -> bytes:
-    return chunk(
-        1,
-        b"".join(chunk(1, chunk(1, name.encode()) + chunk(2, value.encode())) for name, value in labels)
-        + b"".join(chunk(2, a_sample(*sample)) for sample in samples),
-    )
-
-
-def packed(*series: bytes) -> bytes:
-    return bytes(cramjam.snappy.compress_raw(b"".join(series)))
-
-
 GOOD = packed(a_series(UP, (NOW_MS, 1.0)))
-
-
-def push(receiver: PrometheusReceiver, *series: bytes) -> tuple[int, str]:
-    return receiver.receive(packed(*series), HEADERS)
 
 
 def test_a_good_push_is_answered_204_and_stored() -> None:
@@ -220,48 +176,6 @@ def test_the_content_type_may_name_the_message() -> None:
     receiver = a_receiver()
     assert receiver.receive(GOOD, named) == (204, "")
     assert receiver.value("up") == 1.0
-
-
-def test_a_2_0_message_is_answered_204_and_nothing_of_it_is_stored() -> None:
-    receiver = a_receiver()
-    symbols = b"".join(chunk(4, symbol) for symbol in (b"", b"__name__", b"up"))
-    series = chunk(5, chunk(1, b"\x01\x02") + chunk(2, a_sample(NOW_MS, 1.0)))
-    headers = HEADERS | {"Content-Type": "application/x-protobuf;proto=io.prometheus.write.v2.Request"}
-    assert receiver.accepts == "1.0"
-    assert receiver.receive(packed(symbols + series), headers) == (204, "")
-    assert receiver.series() == {}
-    assert receiver.silently_dropped == []
-
-
-def test_metadata_exemplars_and_unknown_fields_are_skipped() -> None:
-    receiver = a_receiver()
-    exemplar = chunk(3, b"?")
-    unknown = b"\x3d1234" + b"\x38\x01" + b"\x3912345678"
-    name = chunk(1, chunk(1, b"__name__") + chunk(2, b"up") + chunk(9, b"?"))
-    series = chunk(1, name + chunk(2, a_sample(NOW_MS, 1.0) + b"\x18\x01") + exemplar + unknown)
-    assert push(receiver, series, chunk(3, b"metadata"), unknown) == (204, "")
-    assert receiver.series() == {(("__name__", "up"),): [(NOW_MS, 1.0)]}
-
-
-@pytest.mark.parametrize(
-    "message",
-    [
-        b"\x08\x01",  # a series that is a varint
-        b"\x0a\x05abc",  # ends inside a series
-        b"\x0a",  # ends before a length
-        b"\x0b",  # a group
-        b"\x0a" + b"\xff" * 10,  # a varint of more than ten bytes
-        chunk(1, chunk(1, chunk(1, b"\xff"))),  # a label that is not UTF-8
-        chunk(1, chunk(1, b"\x08\x01")),  # a label name that is a varint
-        chunk(1, chunk(2, b"\x08\x01")),  # a value that is a varint
-        chunk(1, chunk(2, b"\x0d1234")),  # a value that is a float
-        chunk(1, chunk(2, chunk(2, b"1234"))),  # a timestamp that is bytes
-    ],
-)
-def test_a_malformed_message_is_answered_400_and_nothing_of_it_is_stored(message: bytes) -> None:
-    receiver = a_receiver()
-    assert push(receiver, a_series(UP, (NOW_MS, 1.0)), message)[0] == 400
-    assert receiver.series() == {}
 
 
 def test_a_body_that_is_not_snappy_is_answered_400() -> None:

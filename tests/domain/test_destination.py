@@ -4,7 +4,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tollway.domain.destination import Destination, parse_endpoint, parse_networks, refusal
+from tests.domain.spellings import spellings
+from tollway.domain.destination import (
+    Destination,
+    is_localhost,
+    parse_endpoint,
+    parse_networks,
+    refusal,
+    spelling_refusal,
+)
 from tollway.domain.ids import OrgId
 from tollway.domain.token import Secret
 
@@ -66,6 +74,8 @@ def test_an_absolute_url_is_an_endpoint(url: str, host: str, port: int, encrypte
         ("https://prom.example.com:0/", "port 0"),
         ("https://[::1/", "not a URL"),
         ("https://[nonsense]/", "not a URL"),
+        ("https://[v1.fe]/", "not a URL"),
+        ("https://[127.0.0.1]/", "not a URL"),
         ("https://exam\u2100ple.com/", "not a URL"),
         ("https://prom.example.com/" + "x" * 2_048, "at most 2048"),
     ],
@@ -95,12 +105,14 @@ PRIVATE = {
     "100.127.255.255": "carrier-grade NAT",
     "127.0.0.1": "loopback",
     "127.255.255.254": "loopback",
+    "168.63.129.16": "a cloud's services for its machines",
     "169.254.169.254": "link-local, metadata",
     "172.16.0.1": "private",
     "172.31.255.255": "private",
     "192.0.0.1": "protocol assignments",
     "192.0.0.192": "a cloud's metadata in it",
     "192.0.2.1": "documentation",
+    "192.88.99.1": "6to4 relays",
     "192.168.1.1": "private",
     "198.18.0.1": "benchmarking",
     "198.51.100.1": "documentation",
@@ -125,14 +137,17 @@ PRIVATE = {
     "64:ff9b:1::a00:1": "local NAT64",
     "100::1": "discard",
     "2001::1": "Teredo",
+    "2001:0:7f00:1::": "Teredo of loopback",
     "2001:db8::1": "documentation",
     "3fff::1": "documentation",
+    "5f00::1": "segment routing",
     "fc00::1": "unique local",
     "fd00:ec2::254": "unique local, metadata",
     "fe80::1": "link-local",
     "fe80::1%eth0": "link-local with a zone",
     "fec0::1": "site-local",
     "ff02::1": "multicast",
+    "ff0e::1": "multicast",
     "::1%lo": "loopback with a zone",
 }
 
@@ -211,6 +226,55 @@ def test_whatever_the_address_http_needs_a_range_and_the_answer_is_the_same_for_
     assert refusal(HTTP, text, parse_networks("0.0.0.0/0,::/0")) is None
     if ":" not in text:
         assert refusal(HTTPS, f"::ffff:{text}", ()) == refusal(HTTPS, text, ())
+
+
+@pytest.mark.parametrize(
+    "host",
+    [
+        "example.com",
+        "example.com.",
+        "1.example.com",
+        "0x7f.example",
+        "a1",
+        "0x7g",
+        "1-1",
+        "bücher.example",
+        "☃" * 64,
+        "a..b",
+        "*",
+        "127.0.0.1",
+        "8.8.8.8",
+        "[::1]",
+        "[::ffff:127.0.0.1]",
+    ],
+)
+def test_a_name_or_a_plain_address_is_no_disguise(host: str) -> None:
+    assert spelling_refusal(parse_endpoint(f"https://{host}/")) is None
+
+
+@given(spellings(st.integers(0, 2**32 - 1)))
+@settings(deadline=None, max_examples=200)
+def test_an_ipv4_address_is_written_in_one_way_only(drawn: tuple[str, str]) -> None:
+    plain, spelling = drawn
+    refused = spelling_refusal(parse_endpoint(f"https://{spelling}/"))
+    assert (refused is None) == (spelling == plain)
+
+
+@pytest.mark.parametrize(
+    ("host", "is_one"),
+    [
+        ("localhost", True),
+        ("LOCALHOST.", True),
+        ("a.b.localhost", True),
+        ("localhost。", True),
+        ("\uff4cocalhost", True),
+        ("notlocalhost", False),
+        ("localhost.example.com", False),
+        ("127.0.0.1", False),
+    ],
+)
+def test_names_of_the_loopback_are_known(host: str, is_one: bool) -> None:
+    assert is_localhost(parse_endpoint(f"https://{host}/")) == is_one
 
 
 def test_ranges_are_separated_by_commas_and_blanks_are_none() -> None:

@@ -93,7 +93,7 @@ def test_an_entry_is_the_final_use_of_its_first_attempt_unless_it_says_otherwise
     entry = an_entry(None)
     assert (entry.attempt, entry.final, entry.kind) == (1, True, EntryKind.USAGE)
     with pytest.raises(AttributeError):
-        entry.final = False  # type: ignore[misc] # frozen, which is the point
+        entry.final = False  # type: ignore[misc]  # frozen: that is what is tested
 
 
 def test_a_start_survives_the_journal_s_encoding() -> None:

@@ -1,6 +1,7 @@
-"""Rows as log lines: what a strict Loki takes, and what must never be in them."""
+"""Lines as bytes on the wire: what a strict Loki takes, and what must never be in them."""
 
 import gzip
+from random import Random
 from typing import Any
 
 import msgspec
@@ -8,15 +9,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.push.entries import entries, rows
+from tests.push.entries import rows
 from tests.world.clock import NOON_US
-from tests.world.entries import cost, entry, lost
+from tests.world.entries import entry
 from tests.world.stage import Stage
 from tollway.demo.loki import LokiReceiver
 from tollway.demo.vendor import Scripted
-from tollway.domain.ledger import NOTHING, Entry, correction
-from tollway.domain.money import parse_usd
 from tollway.push import loki
+from tollway.push.streams import Streams
 from tollway.store.usage import StoredEntry
 
 
@@ -25,90 +25,36 @@ def decoded(body: bytes) -> Any:  # noqa: ANN401 - JSON
 
 
 @settings(deadline=None, max_examples=100)
-@given(rows())
-def test_a_strict_loki_takes_every_row(sent: list[StoredEntry]) -> None:
+@given(rows(), st.randoms())
+def test_a_strict_loki_takes_every_line_and_each_stream_is_in_order(
+    drawn: list[StoredEntry], random: Random
+) -> None:
+    (push,) = Streams(org="acme").pushes(drawn, now_us=NOON_US)
+    sent = list(push.lines)
+    random.shuffle(sent)
     double = LokiReceiver(user="u", token="t", now=lambda: NOON_US / 1e6)
-    assert double.receive(loki.encode(sent, org="acme"), loki.HEADERS) == (204, "")
+    body = loki.body(sent)
+    assert double.receive(body, loki.HEADERS) == (204, "")
     stored = {msgspec.json.decode(line.text)["seq"]: line for line in double.lines(job="tollway", org="acme")}
-    assert set(stored) == {row.seq for row in sent}
-    for row in sent:
-        line = stored[row.seq]
-        assert line.timestamp_ns == row.entry.ended_us * 1_000
-        assert line.labels["app"] == row.entry.app
-        assert line.labels["level"] == ("error" if row.entry.status >= 400 else "info")
-
-
-@settings(deadline=None, max_examples=100)
-@given(rows())
-def test_there_is_one_stream_for_each_app_and_level_and_it_is_in_order(sent: list[StoredEntry]) -> None:
-    streams = decoded(loki.encode(sent, org="acme"))["streams"]
-    labels = [tuple(stream["stream"].items()) for stream in streams]
-    assert len(set(labels)) == len(labels)
-    assert all([name for name, _ in found] == ["job", "org", "app", "level"] for found in labels)
-    assert {(stream["stream"]["app"], stream["stream"]["level"]) for stream in streams} == {
-        (row.entry.app, "error" if row.entry.status >= 400 else "info") for row in sent
-    }
+    assert set(stored) == {line.seq for line in sent}
+    for line in sent:
+        found = stored[line.seq]
+        assert (found.timestamp_ns, found.text.encode()) == (line.at_us * 1_000, line.text)
+        assert (found.metadata, found.size_bytes) == (line.metadata, line.size_bytes)
+        assert found.labels == {**line.stream.labels, "service_name": line.stream.app}
+    streams = decoded(body)["streams"]
+    assert len({tuple(stream["stream"].items()) for stream in streams}) == len(streams)
+    assert all(list(stream["stream"]) == ["job", "org", "app", "level"] for stream in streams)
     for stream in streams:
         times = [int(time_ns) for time_ns, _, _ in stream["values"]]
         assert times == sorted(times)
 
 
-@settings(deadline=None, max_examples=100)
-@given(entries())
-def test_metadata_are_strings_without_exception(entry: Entry) -> None:
-    found = loki.metadata(entry)
-    assert all(isinstance(value, str) for value in found.values())
-    assert found["request_id"] == entry.request_id
-    assert parse_usd(found["cost_usd"]) == entry.cost.total
-
-
-@settings(deadline=None, max_examples=100)
-@given(entries(), st.integers(1, 2**60))
-def test_money_in_a_line_is_exact(entry: Entry, seq: int) -> None:
-    text = loki.line(StoredEntry(seq=seq, entry=entry), "acme")
-    money = msgspec.json.decode(text, type=dict[str, msgspec.Raw])
-    assert parse_usd(bytes(money["cost_usd"]).decode()) == entry.cost.total
-    assert parse_usd(bytes(money["savings_usd"]).decode()) == entry.prompt_savings + entry.completion_savings
-    assert b"\n" not in text
-
-
-@settings(deadline=None, max_examples=50)
-@given(rows())
-def test_a_strict_loki_takes_lost_calls_as_errors_without_money(sent: list[StoredEntry]) -> None:
-    unknown = [StoredEntry(seq=row.seq, entry=lost(row.entry)) for row in sent]
-    double = LokiReceiver(user="u", token="t", now=lambda: NOON_US / 1e6)
-    assert double.receive(loki.encode(unknown, org="acme"), loki.HEADERS) == (204, "")
-    lines = double.lines(job="tollway", org="acme")
-    assert len(lines) == len(sent)
-    for line in lines:
-        text = msgspec.json.decode(line.text)
-        assert (text["outcome"], text["status"], text["error_code"]) == ("unsettled", 500, "end_unknown")
-        assert line.labels["level"] == "error"
-        assert {text["cost_usd"], text["savings_usd"], text["price_version"]} == {None}
-        assert not {"cost_usd", "savings_usd"} & set(line.metadata)
-        assert all(isinstance(value, str) for value in line.metadata.values())
-
-
-def test_what_a_lost_call_may_cost_is_not_told_as_if_it_cost_that() -> None:
-    unknown = StoredEntry(seq=1, entry=lost(entry(end_user="user-7"), held=987_654_321))
-    assert b"987654321" not in loki.line(unknown, "acme").replace(b".", b"")
-    assert msgspec.json.decode(loki.line(unknown, "acme"))["end_user"] == "user-7"
-
-
-def test_a_late_end_is_a_line_of_its_own_with_its_money() -> None:
-    row = StoredEntry(seq=2, entry=correction(entry(benchmark=cost(3_000, 50_000))))
-    text = msgspec.json.decode(loki.line(row, "acme"))
-    assert (text["kind"], text["outcome"]) == ("correction", "correction")
-    assert (text["cost_usd"], text["savings_usd"]) == (0.0000424, 0.0000106)
-    found = loki.metadata(row.entry)
-    assert (found["cost_usd"], found["savings_usd"]) == ("0.0000424", "0.0000106")
-
-
-def test_a_call_that_cost_nothing_says_so() -> None:
-    row = StoredEntry(seq=1, entry=entry(cost=NOTHING, vendor_cost=NOTHING))
-    text = msgspec.json.decode(loki.line(row, "acme"))
-    assert (text["cost_usd"], text["savings_usd"]) == (0, 0)
-    assert loki.metadata(row.entry)["cost_usd"] == "0"
+def test_lines_of_one_time_stay_in_the_order_of_their_rows() -> None:
+    made = [StoredEntry(seq=seq, entry=entry()) for seq in range(1, 6)]
+    (push,) = Streams(org="acme").pushes(made, now_us=NOON_US)
+    (stream,) = decoded(push.encode())["streams"]
+    assert [msgspec.json.decode(text)["seq"] for _, text, _ in stream["values"]] == [1, 2, 3, 4, 5]
 
 
 @pytest.mark.parametrize("stream", [False, True])

@@ -13,20 +13,28 @@ from tests.world.stage import Stage
 from tollway.domain.ids import OrgId
 from tollway.domain.ledger import Entry
 from tollway.domain.refusal import Refused
-from tollway.domain.series import Series, increments, refusal_increment
+from tollway.domain.series import NO_GAUGES, Series, increments, refusal_increment
 from tollway.domain.usage import completion_tokens, prompt_tokens
-from tollway.push.samples import DURATION, NAMES, Sample, samples
+from tollway.push.samples import ALL, DURATION, FIRST_TOKEN, RATE_LIMITED_CODE, Picture, Sample
 
 ALWAYS = {"__name__", "app", "instance", "job", "model", "org", "provider"}
+OF_ORG = {"__name__", "instance", "job", "org"}
 LABELS = {
     "tollway_requests_total": ALWAYS | {"status"},
     "tollway_tokens_total": ALWAYS | {"kind"},
     "tollway_cost_usd_total": ALWAYS | {"kind"},
     "tollway_benchmark_cost_usd_total": ALWAYS | {"kind"},
-    "tollway_refused_total": ALWAYS - {"model", "provider"} | {"code"},
-    "tollway_request_duration_seconds_bucket": ALWAYS | {"le"},
-    "tollway_request_duration_seconds_sum": ALWAYS,
-    "tollway_request_duration_seconds_count": ALWAYS,
+    "tollway_refused_requests_total": ALWAYS - {"model", "provider"} | {"reason"},
+    "tollway_rate_limited_requests_total": ALWAYS - {"model", "provider"},
+    **{
+        f"{histogram.name}{part}": ALWAYS | ({"le"} if part == "_bucket" else set())
+        for histogram in (DURATION, FIRST_TOKEN)
+        for part in ("_bucket", "_sum", "_count")
+    },
+    "tollway_spend_usd": OF_ORG,
+    "tollway_spending_limit_usd": OF_ORG | {"kind"},
+    "tollway_rate_limit_requests_per_minute": OF_ORG,
+    "tollway_free_balance_usd": OF_ORG,
 }
 BOUNDS = ["0.05", "0.1", "0.25", "0.5", "1", "2.5", "5", "10", "20", "30", "60", "120", "+Inf"]
 
@@ -56,7 +64,11 @@ def folded(done: list[Entry], away: Iterable[Refused] = ()) -> Counter[Series]:
 
 
 def picture(done: list[Entry], away: Iterable[Refused] = ()) -> list[Sample]:
-    return list(samples(folded(done, away), org="acme", instance="here"))
+    return [
+        sample
+        for sample in Picture("acme", "here").samples(folded(done, away), NO_GAUGES)
+        if ("app" in dict(sample.labels))
+    ]
 
 
 def sum_of(taken: list[Sample], name: str) -> float:
@@ -136,22 +148,29 @@ def test_refused_calls_are_counted_by_app_and_code_and_change_nothing_else(
     for refused in away:
         expected[refused.app, refused.code] += refused.count
     of_refused = {labels: taken[labels] for labels in taken.keys() - plain.keys()}
-    found = {(dict(labels)["app"], dict(labels)["code"]): value for labels, value in of_refused.items()}
+    found: Counter[tuple[str, str]] = Counter()
+    limited: Counter[str] = Counter()
+    for labels, value in of_refused.items():
+        named = dict(labels)
+        if named["__name__"] == "tollway_refused_requests_total":
+            found[named["app"], named["reason"]] += int(value)
+        else:
+            assert named["__name__"] == "tollway_rate_limited_requests_total"
+            limited[named["app"]] += int(value)
     assert found == expected
-    assert {dict(labels)["__name__"] for labels in of_refused} <= {"tollway_refused_total"}
+    assert limited == {app: count for (app, code), count in expected.items() if code == RATE_LIMITED_CODE}
     assert taken == plain | of_refused
 
 
-def test_no_calls_make_no_samples() -> None:
+def test_no_calls_make_no_samples_of_apps() -> None:
     assert picture([]) == []
 
 
 def test_every_metric_is_explained() -> None:
-    explained = [*NAMES.values(), DURATION]
-    assert {metric.name for metric in explained} | {
-        f"{DURATION.name}_{part}" for part in ("bucket", "sum", "count")
-    } == set(LABELS) | {DURATION.name}
-    assert all(metric.help.endswith(".") for metric in explained)
+    parts = ("_bucket", "_sum", "_count")
+    found = {f"{name.name}{part}" for name in ALL for part in (parts if name.type == "histogram" else ("",))}
+    assert found == set(LABELS)
+    assert all(name.help.endswith(".") for name in ALL)
 
 
 async def test_the_sums_pushed_equal_the_record(stage: Stage) -> None:
@@ -193,21 +212,17 @@ async def test_refused_calls_are_pushed_to_their_organisation_and_only_rise(stag
         code = "rate_limit_exceeded"
         return Refused(org_id=OrgId(org_id), app=app, code=code, count=count, at_us=NOON_US)
 
-    wanted = {"org": "acme", "app": "acme-app", "code": "rate_limit_exceeded"}
+    wanted = {"org": "acme", "app": "acme-app", "reason": "rate_limit_exceeded"}
     assert journal.refused([refused(acme.org_id, "acme-app", 3), refused(other.org_id, "other-app", 5)])
     await stage.settled()
-    assert prometheus.value("tollway_refused_total", **wanted) == 3
+    assert prometheus.value("tollway_refused_requests_total", **wanted) == 3
     stage.clock.advance(60)
     assert journal.refused([refused(acme.org_id, "acme-app", 4)])
     await stage.settled()
-    (labels,) = prometheus.series()
-    assert dict(labels) == {
-        "__name__": "tollway_refused_total",
-        "instance": stage.world.deployment,
-        "job": "tollway",
-        **wanted,
-    }
-    assert [sent for _, sent in prometheus.series()[labels]] == [3, 7]
+    common = {"instance": stage.world.deployment, "job": "tollway"}
+    found = {"__name__": "tollway_refused_requests_total", **common, **wanted}
+    assert [sent for _, sent in prometheus.series()[tuple(sorted(found.items()))]] == [3, 7]
+    assert prometheus.value("tollway_rate_limited_requests_total", app="acme-app") == 7
     assert prometheus.silently_dropped == []
     assert (await stage.record(acme))["num_requests"] == 0
     assert stage.loki.lines(org="acme") == []

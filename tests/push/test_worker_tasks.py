@@ -11,26 +11,22 @@ import pytest
 from tests.push.rows import integration_of
 from tests.push.test_worker import Pair, pair, put
 from tests.world.stage import Stage, Tenant
+from tests.world.waiting import until
 from tollway.demo.receiver import ScriptedAnswer
 from tollway.push.worker import Pusher
 from tollway.settings import Settings
 from tollway.store.database import Database
 from tollway.world import World, open_world
 
-DEADLINE_S = 20.0
-
-
-async def until(holds: Callable[[], bool]) -> None:
-    async with asyncio.timeout(DEADLINE_S):
-        while not holds():  # noqa: ASYNC110 - the doubles have no events
-            await asyncio.sleep(0.01)
-
 
 async def until_noted(stage: Stage, tenant: Tenant, seq: int) -> None:
     """Lines arrive before the cursor moves; whoever comes between may see them twice."""
-    async with asyncio.timeout(DEADLINE_S):
-        while (await integration_of(stage.world.database, tenant, "loki")).cursor_seq != seq:  # noqa: ASYNC110 - as above
-            await asyncio.sleep(0.01)
+
+    async def is_noted() -> bool:
+        noted: int = (await integration_of(stage.world.database, tenant, "loki")).cursor_seq
+        return noted == seq
+
+    await until(is_noted)
 
 
 def opened(stage: Stage, settings: Settings, deadline_s: float = 10) -> AbstractAsyncContextManager[World]:
@@ -161,6 +157,7 @@ async def test_while_the_database_is_away_tasks_go_on(stage: Stage, caplog: pyte
         clock=world.clock,
         instance="here",
         allowed=(),
+        tls=world.settings.push_tls,
         interval_s=1,
         deadline_s=1,
     )

@@ -19,7 +19,7 @@ from tollway.demo.loki import LokiReceiver
 from tollway.demo.receiver import ScriptedAnswer
 from tollway.domain.destination import DestinationKind
 from tollway.domain.ids import OrgId
-from tollway.push.loki import MAX_LINES_PER_REQUEST
+from tollway.push.streams import MAX_LINES_PER_PUSH
 from tollway.push.worker import LONGEST_PAUSE_S, REFUSED_PAUSE_S, Delivery, Pusher
 from tollway.store.database import Database
 from tollway.store.integrations import list_destinations
@@ -37,6 +37,7 @@ def pusher(stage: Stage, id_: str, *, vault: Vault | None = None) -> Pusher:
         clock=stage.clock,
         instance=world.deployment,
         allowed=world.settings.push_allowed,
+        tls=world.settings.push_tls,
         interval_s=INTERVAL_S,
         deadline_s=INTERVAL_S,
     )
@@ -111,7 +112,7 @@ async def test_a_pusher_that_wakes_up_after_another_took_over_moves_nothing(stag
         await put(stage, acme, loki.body())
         one = await delivery(pusher(stage, "one"), acme, "loki")
         two = await delivery(pusher(stage, "two"), acme, "loki")
-        count = MAX_LINES_PER_REQUEST + 5
+        count = MAX_LINES_PER_PUSH + 5
         await fold_entries(stage, [plain_entry(acme, stage.clock.now_us() + n) for n in range(count)])
 
         async def overtake() -> None:
@@ -175,7 +176,8 @@ async def test_a_search_that_outlasts_the_turn_is_carried_on_by_the_next_pusher(
         await put(stage, acme, loki.body())
         one = await delivery(pusher(stage, "one"), acme, "loki")
         two = await delivery(pusher(stage, "two"), acme, "loki")
-        too_long = {"labels": {"note": "x" * 300_000}}
+        loki.line_limit_bytes = 2_000
+        too_long = {"labels": {"note": "x" * 3_000}}
         await fold_entries(stage, [plain_entry(acme, stage.clock.now_us() + n, **too_long) for n in range(4)])
 
         async def take_long() -> None:
@@ -186,8 +188,8 @@ async def test_a_search_that_outlasts_the_turn_is_carried_on_by_the_next_pusher(
             task.cancel()
             await asyncio.sleep(0)
 
-        # All, half, and the first two lines one by one take 20 s, with turns of 12.5; then it dies.
-        loki.meanwhile.extend([take_long, take_long, take_long, take_long, die])
+        # All, half, and the first two lines, twice each, take 30 s, with turns of 12.5; then it dies.
+        loki.meanwhile.extend([take_long] * 6 + [die])
         task = asyncio.create_task(one.turn())
         with pytest.raises(asyncio.CancelledError):
             await task

@@ -83,6 +83,9 @@ def sums_of_rows(rows: Sequence[Entry]) -> Counter[Any]:
         sums["requests"] += is_request
         sums["duration_bucket"] += lasted
         sums["duration_sum"] += max(0, row.ended_us - row.started_us) * lasted
+        streamed = lasted and row.first_token_us is not None
+        sums["ttft_bucket"] += streamed
+        sums["ttft_sum"] += max(0, row.first_token_us or 0) * streamed
         sums["cost"] += sum(row.cost.by_unit.values())
         sums["benchmark_cost"] += sum(benchmark.by_unit.values())
     return without_zeros(sums)

@@ -4,7 +4,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
-from sqlalchemy import Connection, insert, select, update
+from sqlalchemy import insert, select, update
 
 from tests.world.clock import NOON_US
 from tests.world.entries import ON_POSTGRESQL, batch, entry, make_org
@@ -15,16 +15,14 @@ from tollway.domain.token import masked
 from tollway.store.database import Database
 from tollway.store.integrations import (
     Integration,
-    Turn,
     find_integrations,
     list_destinations,
-    note_delivery,
     put_integration,
     remove_integration,
     sealing_context,
-    take_turn,
 )
 from tollway.store.schema import integrations, series_totals
+from tollway.store.turns import Asked, Note, Turn, note_pushes, take_turns
 from tollway.store.usage import fold, read_entries
 from tollway.store.vault import Vault, VaultError
 
@@ -58,11 +56,18 @@ def remove(database: Database, org: OrgId, kind: DestinationKind = "prom") -> No
 
 
 def turn(
-    database: Database, org: OrgId, pusher: str = "one", at_us: int = NOON_US, vault: Vault = VAULT
+    database: Database,
+    org: OrgId,
+    pusher: str = "one",
+    at_us: int = NOON_US,
+    vault: Vault = VAULT,
+    kind: DestinationKind = "prom",
 ) -> Turn | None:
-    return database.write_here(
-        lambda db: take_turn(db, org, "prom", vault, pusher=pusher, now_us=at_us, until_us=at_us + 10 * S)
-    )
+    asked = Asked(org=org, kind=kind, until_us=at_us + 10 * S)
+    (found,) = database.write_here(lambda db: take_turns(db, [asked], vault, pusher=pusher, now_us=at_us))
+    if isinstance(found, VaultError):
+        raise found
+    return found
 
 
 def taken(database: Database, org: OrgId, pusher: str = "one", at_us: int = NOON_US) -> Turn:
@@ -71,9 +76,17 @@ def taken(database: Database, org: OrgId, pusher: str = "one", at_us: int = NOON
     return found
 
 
-def note(database: Database, org: OrgId, epoch: int, **said: Any) -> bool:  # noqa: ANN401 - columns by name
-    said = {"now_us": NOON_US, "until_us": NOON_US + 10 * S, **said}
-    return database.write_here(lambda db: note_delivery(db, org, "prom", epoch=epoch, **said))
+def note(
+    database: Database,
+    org: OrgId,
+    epoch: int,
+    now_us: int = NOON_US,
+    **said: Any,  # noqa: ANN401 - columns by name
+) -> bool:
+    said = {"until_us": NOON_US + 10 * S, "state": "retrying" if said.get("error") else "ok", **said}
+    made = Note(org=org, kind="prom", epoch=epoch, **said)
+    (noted,) = database.write_here(lambda db: note_pushes(db, [made], now_us))
+    return noted
 
 
 def stored(database: Database) -> Any:  # noqa: ANN401 - a row
@@ -117,7 +130,7 @@ def test_what_is_on_its_way_to_the_old_receiver_moves_no_cursor(database: Databa
     put(database, org, endpoint=f"{URL}/other")
     assert not note(database, org, before.epoch, cursor_seq=9)
     after = taken(database, org)
-    assert not note(database, org, before.epoch, cursor_seq=9, error="late", dropped=3)
+    assert not note(database, org, before.epoch, cursor_seq=9, error="late", refused=3)
     assert (after.cursor_seq, after.epoch != before.epoch) == (0, True)
     assert (stored(database).last_error, stored(database).dropped) == (None, 0)
 
@@ -184,7 +197,7 @@ def test_an_old_pusher_that_wakes_up_can_move_nothing(database: Database, org: O
     assert note(database, org, second.epoch, cursor_seq=5)
     before = stored(database)
     assert not note(
-        database, org, first.epoch, cursor_seq=2, error="x", dropped=7, now_us=1, until_us=NOON_US * 2
+        database, org, first.epoch, cursor_seq=2, error="x", refused=7, now_us=1, until_us=NOON_US * 2
     )
     assert stored(database) == before
 
@@ -229,9 +242,9 @@ def test_nobody_gets_a_turn_for_what_is_not_there(database: Database, org: OrgId
 def test_a_delivery_is_noted(database: Database, org: OrgId) -> None:
     put(database, org)
     epoch = taken(database, org).epoch
-    assert note(database, org, epoch, error="401 from the receiver", dropped=2)
+    assert note(database, org, epoch, error="401 from the receiver", refused=2)
     assert (stored(database).last_error, stored(database).last_success_us) == ("401 from the receiver", None)
-    assert note(database, org, epoch, cursor_seq=4, dropped=1, now_us=NOON_US + 5)
+    assert note(database, org, epoch, cursor_seq=4, refused=1, now_us=NOON_US + 5)
     row = stored(database)
     assert (row.last_error, row.last_success_us, row.cursor_seq, row.dropped) == (None, NOON_US + 5, 4, 3)
 
@@ -255,12 +268,9 @@ def test_a_token_does_not_open_in_a_row_that_was_tampered_with(
     put(database, org)
     database.write_here(lambda db: db.execute(update(integrations).values(changes)))
 
-    def take(db: Connection) -> Turn | None:
-        kind: DestinationKind = "loki" if "kind" in changes else "prom"
-        return take_turn(db, org, kind, VAULT, pusher="one", now_us=NOON_US, until_us=NOON_US + S)
-
+    kind: DestinationKind = "loki" if "kind" in changes else "prom"
     with pytest.raises(VaultError):
-        database.write_here(take)
+        turn(database, org, kind=kind)
     assert stored(database).pusher is None  # no turn was taken, so another process may try
 
 

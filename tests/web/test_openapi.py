@@ -64,6 +64,8 @@ async def test_the_description_names_every_route(stage: Stage) -> None:
             ("get", "/v1/orgs/current"),
             ("get", "/v1/orgs/cycles"),
             ("put", "/v1/orgs/integrations"),
+            ("get", "/v1/orgs/integrations/status"),
+            ("post", "/v1/orgs/integrations/test"),
             ("post", "/v1/apps/create"),
             ("delete", "/v1/apps/{app_id}"),
             ("get", "/v1/apps/{app_id}/limits"),
@@ -77,6 +79,7 @@ async def test_the_description_names_every_route(stage: Stage) -> None:
             ("get", "/v1/audit/ledger"),
             ("get", "/healthz"),
             ("get", "/readyz"),
+            ("get", "/metrics"),
         }
 
 

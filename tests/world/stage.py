@@ -170,7 +170,9 @@ async def stage(settings: Settings) -> AsyncIterator[Stage]:
     user, token, now = RECEIVER_USER, RECEIVER_TOKEN, clock.now_s
     async with AsyncExitStack() as stack:
         vendor = await stack.enter_async_context(DemoVendor(api_key=VENDOR_KEY))
-        prometheus = await stack.enter_async_context(PrometheusReceiver(user=user, token=token, now=now))
+        prometheus = await stack.enter_async_context(
+            PrometheusReceiver(user=user, token=token, now=now, accepts="2.0")
+        )
         loki = await stack.enter_async_context(LokiReceiver(user=user, token=token, now=now))
         offered = with_demo(settings, vendor, VENDOR_KEY)
         world = await stack.enter_async_context(open_world(offered, clock=clock, runs_tasks=False))

@@ -69,7 +69,7 @@ async def _story(settings: Settings) -> None:
         return SystemClock().now_us() / US_PER_S
 
     async with (
-        PrometheusReceiver(user=_USER, token=_TOKEN, now=now) as prometheus,
+        PrometheusReceiver(user=_USER, token=_TOKEN, now=now, accepts="2.0") as prometheus,
         LokiReceiver(user=_USER, token=_TOKEN, now=now) as loki,
         _running(settings) as (base, begun),
         aiohttp.ClientSession(base) as client,

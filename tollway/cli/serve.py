@@ -16,6 +16,7 @@ import socket
 import sys
 from collections.abc import AsyncIterator, Callable, Coroutine, Generator
 from contextlib import AsyncExitStack, asynccontextmanager
+from typing import Any
 
 import uvicorn
 import uvloop
@@ -26,9 +27,9 @@ from tollway.cli.workers import FLAG, Workers, command, read_briefing, when_pare
 from tollway.demo.offer import with_demo
 from tollway.demo.vendor import DemoVendor
 from tollway.domain.errors import StoreUnavailable
-from tollway.settings import Settings, scalars
+from tollway.settings import Settings, SettingsError, scalars
 from tollway.store.database import has_running_threads
-from tollway.web.app import App
+from tollway.web.app import App, metrics_alone
 from tollway.web.protocol import bounded
 from tollway.world import World, open_world
 
@@ -74,7 +75,7 @@ def run_worker(descriptor: int) -> int:
     _log_to_stderr(f"[worker {briefing.number}] ")
 
     async def work(settings: Settings, listener: socket.socket) -> int:
-        return await _work(settings, listener, descriptor)
+        return await _work(settings, listener, descriptor, briefing.number)
 
     return _run_to_its_end(work, briefing.settings, socket.socket(fileno=briefing.listener))
 
@@ -120,10 +121,51 @@ def listen(host: str, port: int) -> socket.socket:
 @asynccontextmanager
 async def serving(world: World, listener: socket.socket, started: Callable[[], None]) -> AsyncIterator[None]:
     """Answer requests until left; then drain. `started` is called once connections are accepted."""
+    async with _answering(App(world), world.settings, listener, started):
+        yield
+
+
+@asynccontextmanager
+async def serving_metrics(world: World, listener: socket.socket | None) -> AsyncIterator[None]:
+    """Answer the operator's own port until left, where there is one."""
+    if listener is None:
+        yield
+        return
+
+    def started() -> None:
+        _log.info("metrics of this process: port %d", listener.getsockname()[1])
+
+    async with _answering(metrics_alone(world), world.settings, listener, started):
+        yield
+
+
+@contextlib.contextmanager
+def metrics_listener(settings: Settings, number: int = 0) -> Generator[socket.socket | None]:
+    """The operator's own port of this process; None where there is none. SettingsError if it is taken."""
+    if not settings.metrics_port:
+        yield None
+        return
+    port = settings.metrics_port + number
+    try:
+        listener = listen(settings.metrics_host, port)
+    except OSError as error:
+        where = f"{settings.metrics_host}:{port}"
+        raise SettingsError(f"metrics_port: cannot listen on {where}: {error}") from None
+    with contextlib.closing(listener):
+        yield listener
+
+
+@asynccontextmanager
+async def _answering(
+    app: Any,  # noqa: ANN401 - any ASGI application
+    settings: Settings,
+    listener: socket.socket,
+    started: Callable[[], None],
+) -> AsyncIterator[None]:
     server = _Server(
         uvicorn.Config(
-            App(world),
-            http=bounded(world.settings.client_idle_s),
+            app,
+            http=bounded(settings.client_idle_s),
             ws="none",
             lifespan="off",
             log_config=None,
@@ -132,7 +174,7 @@ async def serving(world: World, listener: socket.socket, started: Callable[[], N
             proxy_headers=False,  # nothing here depends on the client's address
             backlog=_BACKLOG,
             timeout_keep_alive=_KEEP_ALIVE_S,
-            timeout_graceful_shutdown=world.settings.drain_s,
+            timeout_graceful_shutdown=settings.drain_s,
         ),
         started,
     )
@@ -149,9 +191,11 @@ async def _serve(settings: Settings, listener: socket.socket) -> int:
     stop = asyncio.Event()
     _on_signals(stop.set)
     async with AsyncExitStack() as stack:
+        metrics = stack.enter_context(metrics_listener(settings))
         offered = await stack.enter_async_context(demo_offered(settings))
         world = await stack.enter_async_context(open_world(offered))
         begun = await first_start(world)
+        await stack.enter_async_context(serving_metrics(world, metrics))
         await stack.enter_async_context(serving(world, listener, lambda: _greet(settings, listener, begun)))
         await stop.wait()
     return 0
@@ -170,7 +214,7 @@ async def _lead(settings: Settings, listener: socket.socket) -> int:
         return await workers.run()
 
 
-async def _work(settings: Settings, listener: socket.socket, descriptor: int) -> int:
+async def _work(settings: Settings, listener: socket.socket, descriptor: int, number: int) -> int:
     """One worker, whose parent is at the other end of the descriptor."""
     stop = asyncio.Event()
     _on_signals(stop.set)
@@ -179,8 +223,13 @@ async def _work(settings: Settings, listener: socket.socket, descriptor: int) ->
     def started() -> None:
         _log.info("process %d accepts connections", os.getpid())
 
-    async with open_world(settings) as world, serving(world, listener, started):
-        await stop.wait()
+    with metrics_listener(settings, number) as metrics:
+        async with (
+            open_world(settings) as world,
+            serving_metrics(world, metrics),
+            serving(world, listener, started),
+        ):
+            await stop.wait()
     return 0
 
 

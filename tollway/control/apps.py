@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from sqlalchemy import Connection
 
 from tollway.control.access import current_org, permitted_org, require_active
+from tollway.domain.body import PrivacyLevel
 from tollway.domain.caller import Person
 from tollway.domain.errors import Fault, Invalid, NotFound, PlanExhausted, TollwayError
 from tollway.domain.ids import AppId, KeyId, OrgId
@@ -49,6 +50,7 @@ def create_app(
     description: str | None,
     logo: str | None,
     benchmark_model: str | None,
+    privacy_level: PrivacyLevel | None = None,
     plans: Plans = NO_PLANS,
     now_us: int,
 ) -> NewApp:
@@ -64,6 +66,7 @@ def create_app(
         description=description,
         logo=logo,
         benchmark_model=benchmark_model,
+        privacy_level=privacy_level,
         creator=person.id,
         now_us=now_us,
     )

@@ -20,7 +20,7 @@ from tollway.domain.ledger import NOTHING, Entry, EntryKind
 from tollway.domain.moment import iso
 from tollway.domain.money import Nano
 from tollway.domain.price import Cost, Price, cost_of
-from tollway.domain.series import increments
+from tollway.domain.series import increments, place_of
 from tollway.domain.standing import TRIAL_FUNDING
 from tollway.domain.usage import completion_tokens, prompt_tokens
 from tollway.store.audit import AuditedRow, SeriesKey, Totals, next_org, read_page, read_totals
@@ -84,6 +84,7 @@ class Check:
         self._last_seq = 0
         self._by_cycle: defaultdict[int, Counter[str]] = defaultdict(Counter)
         self._by_series: Counter[SeriesKey] = Counter()
+        self._places = {(app, model, provider) for app, model, provider, *_ in totals.by_series}
         self._by_spender: Counter[tuple[str, int]] = Counter()
         self._trial = 0
 
@@ -177,7 +178,8 @@ class Check:
         self._by_cycle[self._cycle_start_us(entry.ended_us)].update(amounts(entry))
         self._spend(entry, entry.ended_us, entry.charged)
         for series, amount in increments(entry):
-            self._by_series[series] += amount
+            place = place_of(series[:3], self._places)
+            self._by_series[*place, series.metric, series.label] += amount
 
     def _spend(self, entry: Entry, ended_us: int, amount: int) -> None:
         for spender in (entry.app_id, entry.key_id):

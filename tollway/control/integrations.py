@@ -61,11 +61,12 @@ async def put_integrations(
     Forbidden; Invalid, naming each field that cannot be accepted, and then nothing is stored.
     """
     org = permitted_org(person, Permission.EDITOR_ORG)
-    await _check_endpoints(wanted, allowed)
+    await check_endpoints(wanted, allowed)
     return await database.write(_store, org, wanted, vault, now_us)
 
 
-async def _check_endpoints(wanted: Wanted, allowed: Sequence[Network]) -> None:
+async def check_endpoints(wanted: Wanted, allowed: Sequence[Network]) -> None:
+    """Invalid, naming each endpoint that may not be pushed to."""
     faults = []
     for kind, receiver in wanted.items():
         if receiver is None:

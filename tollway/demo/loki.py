@@ -69,7 +69,7 @@ class _Push(msgspec.Struct):
 
 
 class LokiReceiver(Receiver):
-    """The double; `rate_limit_bytes_per_s` and `blocked` may be set at any time."""
+    """The double; `rate_limit_bytes_per_s`, `line_limit_bytes` and `blocked` may be set at any time."""
 
     PUSH_PATHS: ClassVar[frozenset[str]] = frozenset({"/loki/api/v1/push"})
 
@@ -80,10 +80,12 @@ class LokiReceiver(Receiver):
         token: str,
         now: Callable[[], float],
         rate_limit_bytes_per_s: int = RATE_LIMIT_BYTES_PER_S,
+        line_limit_bytes: int = LINE_LIMIT_BYTES,
         blocked: bool = False,
     ) -> None:
         super().__init__(user=user, token=token, now=now)
         self.rate_limit_bytes_per_s = rate_limit_bytes_per_s
+        self.line_limit_bytes = line_limit_bytes
         self.blocked = blocked
         self._streams: dict[Labels, list[Line]] = {}
         self._taken: deque[tuple[float, int]] = deque()
@@ -121,7 +123,7 @@ class LokiReceiver(Receiver):
                 faults.append(stream_fault)
                 continue
             for entry in stream.values:
-                entry_fault = _entry_fault(entry, now_ns=now_ns)
+                entry_fault = _entry_fault(entry, now_ns=now_ns, line_limit_bytes=self.line_limit_bytes)
                 if entry_fault:
                     faults.append(entry_fault)
                     continue
@@ -201,15 +203,15 @@ def _stream_fault(given: Mapping[str, str], labels: Mapping[str, str]) -> str:
     return ""
 
 
-def _entry_fault(entry: _Entry, *, now_ns: int) -> str:
+def _entry_fault(entry: _Entry, *, now_ns: int, line_limit_bytes: int) -> str:
     """Why an entry is refused whatever its stream holds, or an empty string."""
     timestamp_ns = int(entry.timestamp)
     if timestamp_ns < now_ns - AGE_LIMIT_NS:
         return f"entry has timestamp too old: {timestamp_ns}"
     if timestamp_ns > now_ns + AHEAD_LIMIT_NS:
         return f"entry has timestamp too new: {timestamp_ns}"
-    if len(entry.text.encode()) > LINE_LIMIT_BYTES:
-        return f"max entry size {LINE_LIMIT_BYTES} bytes exceeded"
+    if len(entry.text.encode()) > line_limit_bytes:
+        return f"max entry size {line_limit_bytes} bytes exceeded"
     if len(entry.metadata) > METADATA_LIMIT_KEYS:
         return f"stream has too many structured metadata labels: {len(entry.metadata)}"
     if _metadata_bytes(entry.metadata) > METADATA_LIMIT_BYTES:

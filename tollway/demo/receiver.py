@@ -64,6 +64,10 @@ class Receiver(LoopbackServer):
     def receive(self, body: bytes, headers: Mapping[str, str]) -> tuple[int, str]:
         """The status and text for one authorised push; header names are looked up as in `Content-Type`."""
 
+    def answer(self, body: bytes, headers: Mapping[str, str]) -> tuple[int, str, Mapping[str, str]]:
+        """What `receive` says, and the answer's headers, of which there are none by default."""
+        return *self.receive(body, headers), {}
+
     async def handle(self, request: web.Request) -> web.Response:
         """The scripted answer, else a refusal, else what `receive` says."""
         body = await request.read()
@@ -83,5 +87,5 @@ class Receiver(LoopbackServer):
             return web.Response(status=404, text="404 page not found\n")
         if request.method != "POST":
             return web.Response(status=405, headers={"Allow": "POST"}, text="Method Not Allowed\n")
-        status, text = self.receive(body, request.headers)
-        return web.Response(status=status, text=text or None)
+        status, text, headers = self.answer(body, request.headers)
+        return web.Response(status=status, text=text or None, headers=headers)

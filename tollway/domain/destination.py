@@ -5,6 +5,7 @@ sending (`push/`). A private address is refused unless the operator allows its r
 organisation could make the gateway call what only the gateway can reach.
 """
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from ipaddress import (
@@ -28,12 +29,15 @@ Network = IPv4Network | IPv6Network
 _NAT64 = IPv6Network("64:ff9b::/96")
 _NOT_GLOBAL: tuple[Network, ...] = (
     # Python's own lists call these global, or do in some of its versions.
+    IPv4Network("168.63.129.16/32"),  # a cloud's own services for its machines
     IPv4Network("192.0.0.0/24"),  # clouds keep their metadata here too
+    IPv4Network("192.88.99.0/24"),
     IPv6Network("64:ff9b:1::/48"),
     IPv6Network("3fff::/20"),
     IPv6Network("fec0::/10"),
 )
 _MAX_ENDPOINT_CHARS = 2048
+_ENDS_IN_A_NUMBER = re.compile(r"(^|\.)([0-9]+|0x[0-9a-f]*)$")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,6 +75,8 @@ def parse_endpoint(url: str) -> Endpoint:
     parts = _split(url)
     if parts.scheme not in ("http", "https") or not parts.hostname:
         raise ValueError("an endpoint is an absolute URL: https://host/path")
+    if parts.netloc.startswith("[v"):
+        raise ValueError("not a URL: in brackets is an IPv6 address")
     if parts.username is not None or parts.password is not None:
         raise ValueError("credentials go into id and token, not into the endpoint")
     if "#" in url:
@@ -80,6 +86,26 @@ def parse_endpoint(url: str) -> Endpoint:
         raise ValueError("an endpoint has no port 0")
     port = parts.port or (443 if encrypted else 80)
     return Endpoint(url=url, host=parts.hostname, port=port, encrypted=encrypted)
+
+
+def spelling_refusal(endpoint: Endpoint) -> str | None:
+    """Why the host is refused as it is written: an address in disguise; None if it is not.
+
+    Resolvers and HTTP clients disagree on what such a host is, so that it could pass for one
+    address and be called at another.
+    """
+    host = endpoint.host
+    if "%" in host:
+        return f"{host} has a percent sign: a host has no escapes, and an address no zone"
+    plain = _ascii(host).rstrip(".")
+    if ":" in host or not _ENDS_IN_A_NUMBER.search(plain) or _is_plain_ipv4(host):
+        return None
+    return f"{host} is not how an address is written: write it plainly, as 192.0.2.1 or [2001:db8::1]"
+
+
+def is_localhost(endpoint: Endpoint) -> bool:
+    """Whether the host is a name of the loopback, whatever a resolver says (RFC 6761)."""
+    return f".{_ascii(endpoint.host).rstrip('.')}".endswith(".localhost")
 
 
 def refusal(endpoint: Endpoint, address: str, allowed: Sequence[Network]) -> str | None:
@@ -107,6 +133,21 @@ def _split(url: str) -> SplitResult:
     except ValueError as error:
         raise ValueError(f"not a URL: {error}") from None
     return parts
+
+
+def _ascii(host: str) -> str:
+    """The name that is looked up: other scripts' digits, letters and dots are those of ASCII."""
+    try:
+        return host.encode("idna").decode().lower()
+    except UnicodeError:  # no name at all
+        return host
+
+
+def _is_plain_ipv4(host: str) -> bool:
+    try:
+        return str(IPv4Address(host)) == host
+    except ValueError:
+        return False
 
 
 def _is_public(ip: Address) -> bool:

@@ -82,6 +82,10 @@ class Folder:
         self._clock = clock
         self._reader: Reader | None = None
         self._folded_to = 0
+        self._read_to = (0, 0)
+        self._oldest_us: int | None = None
+        self.num_rows = 0
+        """Entries that this process brought into the ledger."""
         self.is_damaged = False
         """Whether records of the journal cannot be read: their calls are settled by its recovery."""
         self._one_at_a_time = asyncio.Lock()
@@ -95,6 +99,19 @@ class Folder:
     def waiting(self) -> int:
         """Records that are not in the ledger yet."""
         return self._journal.next_offset - self._folded_to
+
+    @property
+    def waiting_bytes(self) -> int:
+        """What these take in the journal."""
+        number, at = self._read_to
+        last, end = self._journal.extent
+        before = sum(size for each, size in self._journal.room.sizes.items() if number <= each < last)
+        return max(0, before + end - at)
+
+    @property
+    def lag_us(self) -> int:
+        """How long the oldest ended call has waited that was read, and is not in the ledger yet."""
+        return 0 if self._oldest_us is None else max(0, self._clock.now_us() - self._oldest_us)
 
     async def run(self) -> None:
         """Fold for ever."""
@@ -134,12 +151,16 @@ class Folder:
                 _log.error("this process's journal %s is damaged on the disk", self._journal.id)
             batch = None if piece is None else piece.batch(self._journal.id, self._folded_to)
             if batch is not None:
+                self._oldest_us = min((entry.ended_us for _, entry in batch.entries), default=self._oldest_us)
                 folded_to = await fold_batch(self._database, batch, self._clock)
                 is_behind, self._folded_to = folded_to < batch.upto, folded_to
                 if is_behind:  # the database was restored
                     return True
+                self._oldest_us = None
+                self.num_rows += len(batch.entries)
                 self._journal.folded(reader.number - 1)
             self._reader = reader
+            self._read_to = reader.number, reader.whole_bytes
             return piece is not None
 
     async def catch_up(self) -> bool:

@@ -28,7 +28,7 @@ from tollway.domain.refusal import Refused
 from tollway.metering.disk import Disk, Segment, said
 from tollway.metering.frames import FRAME_BYTES, Header, Kind, framed, header_frame, new_salt
 from tollway.metering.room import Room
-from tollway.metering.synchronisation import Records, Synchronisation, Waiters, tell
+from tollway.metering.synchronisation import Records, Synchronisation, Synchronised, Waiters, tell
 
 Fsync = Literal["never", "interval", "group"]
 
@@ -71,7 +71,8 @@ class Journal:
         self.id = id_
         self._clock = clock
         self._segment_bytes = min(segment_bytes, max_bytes // 4)
-        self._room = Room(disk, id_, max_bytes)
+        self.room = Room(disk, id_, max_bytes)
+        self.synchronised = Synchronised()
         self._fsync = fsync
         self._salt = new_salt()
         self._open: dict[tuple[RequestId, int], tuple[Start, int]] = {}
@@ -210,11 +211,11 @@ class Journal:
 
     def folded(self, before: int) -> None:
         """Segments numbered below `before` are in the ledger: they may go when room is needed."""
-        self._room.folded_before = before
+        self.room.folded_before = before
 
     def drop(self, written_before_us: int) -> None:
         """Remove the segments that are in the ledger and were last written before then."""
-        self._room.drop(written_before_us)
+        self.room.drop(written_before_us)
 
     async def run(self) -> None:
         """Synchronise what is written, and try again what failed, for ever."""
@@ -247,6 +248,7 @@ class Journal:
             current=self._written.segment,
             unsynced=self._unsynced,
             waiters=waiters,
+            counted=self.synchronised,
         )
         self._replaced, self._unsynced = [], []
         self._syncing = about.begin()
@@ -293,7 +295,7 @@ class Journal:
         needed = sum(FRAME_BYTES + len(payload) for _, payload in records)
         if not self._fits(needed):
             # While the folder lags, what is left of the room is for calls.
-            self._begin_segment(needed, self._room.max_bytes // _SHARE_OF_EXTRAS)
+            self._begin_segment(needed, self.room.max_bytes // _SHARE_OF_EXTRAS)
 
     def _new_prices(self, prices: Iterable[Price]) -> Records:
         """Those that this segment does not tell yet."""
@@ -353,20 +355,20 @@ class Journal:
         """
         if self._is_closed:
             raise OSError(errno.EBADF, "the journal is closed")
-        number = self._room.next_number
+        number = self.room.next_number
         again = self._unsynced if self._trouble is not None else []
         records: Records = [(Kind.OPEN, msgspec.msgpack.encode(start)) for start in self.open]
         records += again + self._unwritten
         head = header_frame(self._header(number), self._next_offset)
         head += framed(records, self._next_offset, self._salt)
         allocated = max(self._segment_bytes, 2 * (len(head) + self._reserved + size))
-        segment = self._room.allocate(number, allocated, max_bytes or self._room.max_bytes)
+        segment = self.room.allocate(number, allocated, max_bytes or self.room.max_bytes)
         self._next_offset += len(records)  # if it fails too: what was written of it may be read
         try:
             segment.write(head, 0)
         except OSError:
             segment.close()
-            self._room.remove(number)
+            self.room.remove(number)
             raise
         self._complete()
         self._written = _Written(number, segment, allocated, len(head))
@@ -388,7 +390,7 @@ class Journal:
             return
         with contextlib.suppress(OSError):  # the room is given back later, with the segment
             written.segment.trim(written.position)
-        self._room.complete(written.number, written.position)
+        self.room.complete(written.number, written.position)
         if self._fsync == "never" or self._trouble is not None:
             # After a failure nothing depends on it, and its synchronisation is never tried again.
             written.segment.close()

@@ -43,6 +43,11 @@ class Recovery:
         self._own = own
         self._unreadable: set[JournalId] = set()
 
+    @property
+    def num_unreadable(self) -> int:
+        """Journals here that were given up, since they cannot be read."""
+        return len(self._unreadable)
+
     async def recover(self) -> list[JournalId]:
         """Fold and close the journals of the dead; returns which. StoreUnavailable."""
         return [journal async for journal, _ in self.replay(only_dead=True)]

@@ -6,6 +6,7 @@ allocating and removing segments; does not own what is written to them (`journal
 
 import contextlib
 import errno
+from collections.abc import Mapping
 
 from tollway.domain.ids import JournalId
 from tollway.metering.disk import Disk, Segment
@@ -21,6 +22,11 @@ class Room:
         self._disk = disk
         self._journal = journal
         self._sizes: dict[int, int] = {}
+
+    @property
+    def sizes(self) -> Mapping[int, int]:
+        """The bytes that each segment takes, by its number."""
+        return self._sizes
 
     @property
     def next_number(self) -> int:

@@ -10,9 +10,10 @@ import socket
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from tollway.domain.destination import Endpoint, Network, refusal
+from tollway.domain.destination import Endpoint, Network, is_localhost, refusal, spelling_refusal
 
 _RESOLVE_S = 3.0
+_LOOPBACK = "127.0.0.1"
 
 AddressInfo = tuple[int | socket.AddressFamily, int | socket.SocketKind, int, str, tuple[Any, ...]]
 """One line of `getaddrinfo`."""
@@ -24,18 +25,26 @@ class AddressRefusedError(OSError):
 
 async def reachable_refusal(endpoint: Endpoint, allowed: Sequence[Network]) -> str | None:
     """Why this endpoint is refused; None if it is not, or if its name has no address now."""
+    refused = spelling_refusal(endpoint)
+    if refused:
+        return refused
+    for address in await _addresses(endpoint):
+        refused = refusal(endpoint, address, allowed)
+        if refused:
+            return refused
+    return None
+
+
+async def _addresses(endpoint: Endpoint) -> list[str]:
+    """Where the host is now; empty if nobody knows."""
     try:
         async with asyncio.timeout(_RESOLVE_S):
             found = await asyncio.get_running_loop().getaddrinfo(
                 endpoint.host, endpoint.port, type=socket.SOCK_STREAM
             )
     except (OSError, TimeoutError, UnicodeError):
-        return None
-    for *_, address in found:
-        refused = refusal(endpoint, str(address[0]), allowed)
-        if refused:
-            return refused
-    return None
+        return [_LOOPBACK] if is_localhost(endpoint) else []
+    return [str(address[0]) for *_, address in found]
 
 
 def guarded(endpoint: Endpoint, allowed: Sequence[Network]) -> Callable[[AddressInfo], socket.socket]:
@@ -43,7 +52,10 @@ def guarded(endpoint: Endpoint, allowed: Sequence[Network]) -> Callable[[Address
 
     def make(info: AddressInfo) -> socket.socket:
         family, kind, protocol, _name, address = info
-        refused = refusal(endpoint, str(address[0]), allowed)
+        try:
+            refused = refusal(endpoint, str(address[0]), allowed)
+        except ValueError:  # what is no address would be looked up once more, and unseen
+            refused = f"{address[0]} is not an address"
         if refused:
             raise AddressRefusedError(refused)
         made = socket.socket(family, kind, protocol)

@@ -6,9 +6,12 @@ Owns the request and the verdict; knows no wire format. Only 200 and 204 are suc
 redirect) is about the destination: nothing is lost, and it is tried slowly.
 """
 
+import ssl
 from base64 import b64encode
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from email.utils import parsedate_to_datetime
+from functools import partial
 from typing import Literal
 
 import aiohttp
@@ -22,56 +25,91 @@ Outcome = Literal["sent", "bad_content", "retry", "refused"]
 
 _SUCCESS = frozenset({200, 204})
 _BAD_CONTENT = frozenset({400, 413, 422})
+_TOO_MANY = 429
+_SERVER_ERROR = 500
 _MAX_REASON_BYTES = 2_048
 _MAX_RETRY_AFTER_S = 3_600.0
 _MIN_CUT_SECRET_CHARS = 4
 _POOL = 2
+_KEPT_S = 90.0
+"""Longer than the interval, so that a push needs no new connection."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Verdict:
-    """What an answer means. `reason` is the receiver's, without secrets; `after_s` its Retry-After."""
+    """What an answer means. `reason` is the receiver's, without secrets; `after_s` its Retry-After.
+
+    `status` is None where nothing was answered.
+    """
 
     outcome: Outcome
     reason: str | None = None
     after_s: float | None = None
+    status: int | None = None
+    headers: Mapping[str, str] = field(default_factory=dict)
 
 
 SENT = Verdict(outcome="sent")
 
 
-def judge(status: int, text: str, retry_after: str | None = None) -> Verdict:
-    """The verdict on an HTTP answer."""
+def judge(status: int, text: str, headers: Mapping[str, str]) -> Verdict:
+    """The verdict on an HTTP answer; `headers` ignore case."""
+    made = partial(Verdict, status=status, headers=headers)
     if status in _SUCCESS:
-        return SENT
+        return made(outcome="sent")
     reason = f"{status} {text}".strip()
     if status in _BAD_CONTENT:
-        return Verdict(outcome="bad_content", reason=reason)
-    if status == 429 or status >= 500 or 200 <= status < 300:
-        return Verdict(outcome="retry", reason=reason, after_s=_seconds(retry_after))
-    return Verdict(outcome="refused", reason=reason)
+        return made(outcome="bad_content", reason=reason)
+    if status == _TOO_MANY or status >= _SERVER_ERROR or 200 <= status < 300:
+        return made(outcome="retry", reason=reason, after_s=_seconds(headers))
+    return made(outcome="refused", reason=reason)
 
 
-def _seconds(retry_after: str | None) -> float | None:
-    """A Retry-After in seconds, an hour at most; None for a date or anything else."""
-    if not retry_after or not retry_after.isdecimal():
+def _seconds(headers: Mapping[str, str]) -> float | None:
+    """Retry-After in seconds, an hour at most; None for what is neither seconds nor a date beside a Date."""
+    said = headers.get("Retry-After", "")
+    if said.isdecimal() and said.isascii():
+        return min(float(said), _MAX_RETRY_AFTER_S)
+    try:
+        # By the receiver's own clock.
+        now, until = parsedate_to_datetime(headers.get("Date", "")), parsedate_to_datetime(said)
+    except ValueError:
         return None
-    return min(float(retry_after), _MAX_RETRY_AFTER_S)
+    if None in (now.tzinfo, until.tzinfo):
+        return None
+    return min(max((until - now).total_seconds(), 0.0), _MAX_RETRY_AFTER_S)
 
 
 class Sender:
-    """The connections to one destination, at allowed addresses only."""
+    """The connections to one destination, at allowed addresses only; `tls` checks certificates.
 
-    def __init__(self, destination: Destination, allowed: Sequence[Network], deadline_s: float) -> None:
+    Without `tls` they are checked against the system's authorities.
+    """
+
+    def __init__(
+        self,
+        destination: Destination,
+        allowed: Sequence[Network],
+        deadline_s: float,
+        tls: ssl.SSLContext | None = None,
+    ) -> None:
         self.destination = destination
         self._endpoint = parse_endpoint(destination.endpoint)
         self._allowed = allowed
         authorization = _basic(destination.user, destination.token.reveal())
         self._secrets = (authorization.removeprefix("Basic "), destination.token.reveal())
         self._session = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(limit=_POOL, socket_factory=guarded(self._endpoint, allowed)),
+            connector=aiohttp.TCPConnector(
+                limit=_POOL,
+                keepalive_timeout=_KEPT_S,
+                ssl=tls or True,
+                socket_factory=guarded(self._endpoint, allowed),
+            ),
             cookie_jar=aiohttp.DummyCookieJar(),
+            trust_env=False,  # a proxy would be all that the guard sees
+            auto_decompress=False,  # a few bytes could become gigabytes
             headers={
+                "Accept-Encoding": "identity",
                 "Authorization": authorization,
                 "User-Agent": f"tollway/{__version__}",
             },
@@ -89,7 +127,7 @@ class Sender:
                 self.destination.endpoint, data=body, headers=headers, allow_redirects=False
             ) as answer:
                 text = await answer.content.read(_MAX_REASON_BYTES)
-                return judge(answer.status, self._without_secrets(text), answer.headers.get("retry-after"))
+                return judge(answer.status, self._without_secrets(text), answer.headers)
         except aiohttp.ClientConnectorError as error:
             if isinstance(error.os_error, AddressRefusedError):
                 return Verdict(outcome="refused", reason=str(error.os_error))

@@ -9,25 +9,22 @@ each line arrives at least once, in order. Owns pace and verdicts; does not own 
 import asyncio
 import logging
 import random
+import ssl
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 
-from tollway.domain.clock import US_PER_S, Clock
+from tollway.domain.clock import US_PER_MS, US_PER_S, Clock
 from tollway.domain.destination import Destination, DestinationKind, Network
 from tollway.domain.errors import StoreUnavailable
 from tollway.domain.ids import OrgId
-from tollway.push import loki, remote_write
-from tollway.push.delivery import SENT, Sender, Verdict
-from tollway.push.samples import samples
+from tollway.push.delivery import Outcome, Sender, Verdict
+from tollway.push.logs import LogsPush
+from tollway.push.metrics import MetricsPush
+from tollway.push.together import Together
 from tollway.store.database import Database
-from tollway.store.integrations import (
-    Turn,
-    list_destinations,
-    note_delivery,
-    take_turn,
-)
-from tollway.store.usage import StoredEntry, read_entries
+from tollway.store.integrations import find_integrations, list_destinations
+from tollway.store.turns import Asked, Note, State, Turn, note_pushes, take_turns
 from tollway.store.vault import Vault, VaultError
 
 LOOK_FOR_DESTINATIONS_S = 1.0
@@ -35,10 +32,17 @@ LONGEST_PAUSE_S = 300.0
 REFUSED_PAUSE_S = 300.0
 """Wrong credentials or path: somebody has to change something first."""
 
-_BATCHES_PER_TURN = 20
 _MOST_DOUBLINGS = 16
 _TURN_OUTLASTS_PAUSE = 1.25
 """A process that died is replaced within two intervals: this much, and half of one to notice."""
+_GATHERS_FOR = 1 / 60
+"""Of an interval, so that many destinations' turns are one transaction."""
+_STATES: dict[Outcome, State] = {
+    "sent": "ok",
+    "bad_content": "retrying",
+    "retry": "retrying",
+    "refused": "refused",
+}
 
 _log = logging.getLogger(__name__)
 
@@ -50,7 +54,7 @@ StartTask = Callable[[Run, str], asyncio.Task[None]]
 """Runs the function in a supervised task of this name."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)
 class Pusher:
     """What every destination's task needs. `id` names this process among the pushers."""
 
@@ -60,31 +64,26 @@ class Pusher:
     clock: Clock
     instance: str
     allowed: Sequence[Network]
+    tls: ssl.SSLContext
     interval_s: float
     deadline_s: float
+    turns: Together[Asked, Turn | VaultError | None] = field(init=False)
+    notes: Together[Note, bool] = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.turns = Together(self._take_turns)
+        self.notes = Together(self._note_pushes)
 
     async def run(self, start_task: StartTask) -> None:
         """Keep one task for each destination there is, for ever."""
-        tasks: dict[Where, asyncio.Task[None]] = {}
+        served: dict[Where, tuple[Delivery, asyncio.Task[None]]] = {}
         try:
             while True:
-                await self._match(tasks, start_task)
+                await self._match(served, start_task)
                 await asyncio.sleep(LOOK_FOR_DESTINATIONS_S)
         finally:  # whoever starts it again starts them again
-            for task in tasks.values():
+            for _, task in served.values():
                 task.cancel()
-
-    async def _match(self, tasks: dict[Where, asyncio.Task[None]], start_task: StartTask) -> None:
-        """Stop the tasks of destinations that are gone, and start those of new ones."""
-        try:
-            wanted = await self.database.read(list_destinations)
-        except StoreUnavailable as error:
-            _log.warning("destinations cannot be read: %s", error)
-            return
-        for where in tasks.keys() - wanted:
-            tasks.pop(where).cancel()
-        for where in wanted - tasks.keys():
-            tasks[where] = start_task(partial(self._serve, where), f"push {where[1]} of {where[0]}")
 
     async def push_once(self) -> None:
         """One turn of every destination, one after the other."""
@@ -95,24 +94,74 @@ class Pusher:
             finally:
                 await delivery.close()
 
-    async def _serve(self, where: Where) -> None:
-        delivery = Delivery(self, where)
+    async def _match(
+        self, served: "dict[Where, tuple[Delivery, asyncio.Task[None]]]", start_task: StartTask
+    ) -> None:
+        """End the tasks of destinations that are gone; start those of new ones, spread over an interval."""
         try:
-            while True:
-                pause_s = await delivery.turn()
-                await asyncio.sleep(pause_s)
-        finally:
-            await delivery.close()
+            wanted = await self.database.read(list_destinations)
+        except StoreUnavailable as error:
+            _log.warning("destinations cannot be read: %s", error)
+            return
+        for where in served.keys() - wanted:
+            served.pop(where)[0].leave()
+        added = sorted(wanted - served.keys())
+        for number, where in enumerate(added):
+            delivery = Delivery(self, where, gather_s=self.interval_s * _GATHERS_FOR)
+            wait_s = self.interval_s * number / len(added)
+            task = start_task(partial(delivery.serve, wait_s), f"push {where[1]} of {where[0]}")
+            served[where] = (delivery, task)
+
+    async def _take_turns(self, asked: Sequence[Asked]) -> Sequence[Turn | VaultError | None]:
+        now_us = self.clock.now_us()
+        return await self.database.write(take_turns, asked, self.vault, pusher=self.id, now_us=now_us)
+
+    async def _note_pushes(self, notes: Sequence[Note]) -> Sequence[bool]:
+        return await self.database.write(note_pushes, notes, self.clock.now_us())
 
 
 class Delivery:
     """One destination's state between two turns: its connections, and how often it failed."""
 
-    def __init__(self, pusher: Pusher, where: Where) -> None:
+    def __init__(self, pusher: Pusher, where: Where, gather_s: float = 0.0) -> None:
         self._pusher = pusher
         self._org, self._kind, _ = where
+        self._gather_s = gather_s
         self._sender: Sender | None = None
         self._failures = 0
+        self._epoch: int | None = None
+        self._metrics = MetricsPush(pusher.instance)
+        self._logs = LogsPush(pusher.database, self._org, pusher.clock)
+        self._stay: asyncio.Timeout | None = None
+        self._has_left = False
+
+    async def serve(self, wait_s: float) -> None:
+        """Push for ever, or until `leave`; then end the series that the receiver has."""
+        try:
+            try:
+                await self._serve(wait_s)
+            except TimeoutError:
+                if not self._has_left:
+                    raise
+            await self._end_series()
+        finally:
+            await self.close()
+
+    async def _serve(self, pause_s: float) -> None:
+        """TimeoutError when it is time to leave, wherever it is then."""
+        try:
+            async with asyncio.timeout(0 if self._has_left else None) as self._stay:
+                while True:
+                    await asyncio.sleep(pause_s)
+                    pause_s = await self.turn()
+        finally:
+            self._stay = None
+
+    def leave(self) -> None:
+        """The destination is gone, or changed: whatever `serve` does now, it ends."""
+        self._has_left = True
+        if self._stay is not None:
+            self._stay.reschedule(asyncio.get_running_loop().time())
 
     async def turn(self) -> float:
         """Push what there is; returns the seconds until the next turn."""
@@ -121,9 +170,14 @@ class Delivery:
             turn = await self._take_turn()
             if turn is None:
                 return pusher.interval_s / 2
+            if turn.epoch != self._epoch:  # another process may have pushed since
+                self._metrics.forget()
+                self._logs.forget()
+                self._epoch = turn.epoch
             sender = await self._connected(turn)
-            push = self._push_samples if self._kind == "prom" else self._push_lines
-            verdict = await push(sender, turn)
+            verdict = await self._push(sender, turn)
+            if verdict is None:  # another process has taken over: the rest is its
+                return pusher.interval_s / 2
             pause_s = self._pause_s(verdict)
             await self._note(turn, verdict, pause_s=pause_s)
         except StoreUnavailable as error:
@@ -142,76 +196,28 @@ class Delivery:
 
     async def _take_turn(self) -> Turn | None:
         pusher = self._pusher
-        now_us = pusher.clock.now_us()
-        return await pusher.database.write(
-            take_turn,
-            self._org,
-            self._kind,
-            pusher.vault,
-            pusher=pusher.id,
-            now_us=now_us,
-            until_us=_after(now_us, max(pusher.interval_s, pusher.deadline_s) * _TURN_OUTLASTS_PAUSE),
+        seconds = max(pusher.interval_s, pusher.deadline_s) * _TURN_OUTLASTS_PAUSE
+        until_us = _after(pusher.clock.now_us(), seconds)
+        turn = await pusher.turns.ask(
+            Asked(org=self._org, kind=self._kind, until_us=until_us), self._gather_s
         )
+        if isinstance(turn, VaultError):
+            raise turn
+        return turn
 
     async def _connected(self, turn: Turn) -> Sender:
         if self._sender is None or _identity(self._sender.destination) != _identity(turn.destination):
             await self.close()
-            self._sender = Sender(turn.destination, self._pusher.allowed, self._pusher.deadline_s)
+            pusher = self._pusher
+            self._sender = Sender(turn.destination, pusher.allowed, pusher.deadline_s, pusher.tls)
         return self._sender
 
-    async def _push_samples(self, sender: Sender, turn: Turn) -> Verdict:
-        """The totals as they are now, in as many requests as they need."""
-        picture = samples(turn.totals, org=turn.org_name, instance=self._pusher.instance)
-        for batch in remote_write.batches(picture):
-            body = remote_write.encode(batch, turn.sampled_ms)
-            verdict = await sender.post(body, remote_write.HEADERS)
-            if verdict is not SENT:
-                return verdict
-        return SENT
-
-    async def _push_lines(self, sender: Sender, turn: Turn) -> Verdict:
-        """The rows after the cursor, batch by batch, up to a bound for one turn."""
-        cursor = turn.cursor_seq
-        for _ in range(_BATCHES_PER_TURN):
-            rows = await self._pusher.database.read(
-                read_entries, self._org, after_seq=cursor, limit=loki.MAX_LINES_PER_REQUEST
-            )
-            if not rows:
-                return SENT
-            verdict = await self._deliver(sender, turn, rows)
-            if verdict is None:
-                break  # another process has taken over: the rest is its
-            if verdict is not SENT:
-                return verdict
-            cursor = rows[-1].seq
-        return SENT
-
-    async def _deliver(self, sender: Sender, turn: Turn, rows: Sequence[StoredEntry]) -> Verdict | None:
-        """Send rows in order; a batch refused for its content is halved until the bad line is found.
-
-        Each part that is done is noted at once: the search may outlast a turn, and whoever takes
-        over goes on where it stands. None if somebody has.
-        """
-        parts = [rows]
-        while parts:
-            part = parts.pop()
-            verdict = await sender.post(loki.encode(part, org=turn.org_name), loki.HEADERS)
-            is_bad = verdict.outcome == "bad_content"
-            if is_bad and len(part) > 1:
-                half = len(part) // 2
-                parts += [part[half:], part[:half]]
-                continue
-            if is_bad:
-                _log.warning("line %d of %s was refused: %s", part[0].seq, self._org, verdict.reason)
-            elif verdict is not SENT:
-                return verdict
-            pause_s = self._pusher.deadline_s
-            noted = await self._note(
-                turn, SENT, cursor_seq=part[-1].seq, dropped=int(is_bad), pause_s=pause_s
-            )
-            if not noted:
-                return None
-        return SENT
+    async def _push(self, sender: Sender, turn: Turn) -> Verdict | None:
+        """Send what there is; None if the turn was lost meanwhile."""
+        if self._kind == "prom":
+            return await self._metrics.push(sender, turn)
+        note = partial(self._note, turn, Verdict(outcome="sent"), pause_s=self._pusher.deadline_s)
+        return await self._logs.push(sender, turn, note)
 
     async def _note(
         self,
@@ -220,21 +226,39 @@ class Delivery:
         *,
         pause_s: float,
         cursor_seq: int | None = None,
-        dropped: int = 0,
+        refused: int = 0,
+        too_old: int = 0,
     ) -> bool:
         """How it went, and that the turn is kept until after the pause; False if it is no longer ours."""
-        now_us = self._pusher.clock.now_us()
-        return await self._pusher.database.write(
-            note_delivery,
-            self._org,
-            self._kind,
+        pusher = self._pusher
+        seconds = max(pause_s, pusher.interval_s) * _TURN_OUTLASTS_PAUSE
+        note = Note(
+            org=self._org,
+            kind=self._kind,
             epoch=turn.epoch,
-            now_us=now_us,
-            until_us=_after(now_us, max(pause_s, self._pusher.interval_s) * _TURN_OUTLASTS_PAUSE),
+            until_us=_after(pusher.clock.now_us(), seconds),
+            state=_STATES[verdict.outcome],
             error=verdict.reason,
             cursor_seq=cursor_seq,
-            dropped=dropped + int(verdict.outcome == "bad_content"),
+            protocol=self._metrics.protocol,
+            refused=refused + (verdict.outcome == "bad_content"),
+            too_old=too_old,
         )
+        return await pusher.notes.ask(note, self._gather_s)
+
+    async def _end_series(self) -> None:
+        """Stale markers for what this process sent, unless the same receiver is still pushed to."""
+        if self._sender is None or not self._metrics.has_series:
+            return
+        destination = self._sender.destination
+        try:
+            stored = (await self._pusher.database.read(find_integrations, self._org)).get(self._kind)
+        except StoreUnavailable:
+            return
+        if stored and (stored.user, stored.endpoint) == (destination.user, destination.endpoint):
+            return
+        verdict = await self._metrics.end(self._sender, self._pusher.clock.now_us() // US_PER_MS)
+        _log.info("series of %s ended at %s: %s", self._org, destination.endpoint, verdict.outcome)
 
     def _pause_s(self, verdict: Verdict) -> float:
         interval_s = self._pusher.interval_s

@@ -3,8 +3,9 @@
 Owns the rows; does not own who may make them. Of a key only the hash is stored.
 """
 
-from sqlalchemy import Connection, insert, select, update
+from sqlalchemy import Connection, func, insert, select, update
 
+from tollway.domain.body import PrivacyLevel
 from tollway.domain.caller import Caller
 from tollway.domain.clock import US_PER_S
 from tollway.domain.ids import AppId, KeyId, OrgId, UserId, new_id
@@ -30,6 +31,7 @@ def create_app(
     description: str | None,
     logo: str | None,
     benchmark_model: str | None,
+    privacy_level: PrivacyLevel | None = None,
     creator: UserId,
     now_us: int,
 ) -> AppId:
@@ -50,6 +52,7 @@ def create_app(
             description=description,
             app_logo=logo,
             benchmark_model=benchmark_model,
+            privacy_level=privacy_level,
             added_by=creator,
             added_us=now_us,
             modified_us=now_us,
@@ -94,7 +97,7 @@ def find_caller(db: Connection, key_hash: str, plans: Plans, now_us: int) -> tup
             orgs.c.org_name,
             orgs.c.is_active.label("org_is_active"),
             orgs.c.benchmark_model.label("org_benchmark_model"),
-            orgs.c.privacy_level,
+            func.coalesce(apps.c.privacy_level, orgs.c.privacy_level).label("privacy_level"),
             *ORG_COLUMNS,
             *APP_COLUMNS,
             *KEY_COLUMNS,

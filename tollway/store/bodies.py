@@ -4,15 +4,17 @@ Owns the table `bodies`; does not own who may read them, or how long they stay. 
 once, however often its journal is folded.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 
 from sqlalchemy import Connection, select
-from sqlalchemy.dialects import postgresql, sqlite
 
 from tollway.domain.body import BodyPiece, Part
 from tollway.domain.ids import OrgId, RequestId
 from tollway.store.database import all_orgs
 from tollway.store.schema import bodies
+from tollway.store.upsert import keeping
+
+_KEEPING = keeping(bodies)
 
 
 @all_orgs
@@ -31,19 +33,20 @@ def keep_bodies(db: Connection, pieces: Iterable[BodyPiece]) -> None:
         for piece in pieces
     ]
     if rows:
-        upsert = (postgresql if db.dialect.name == "postgresql" else sqlite).insert(bodies)
-        db.execute(upsert.on_conflict_do_nothing(), rows)
+        db.execute(_KEEPING[db.dialect.name], rows)
 
 
-def read_bodies(db: Connection, org: OrgId, request: RequestId) -> Mapping[tuple[int, Part], bytes]:
-    """What is kept of a request of `org`, by attempt and part."""
+def read_bodies(
+    db: Connection, org: OrgId, requests: Collection[RequestId]
+) -> Mapping[tuple[RequestId, int, Part], bytes]:
+    """What is kept of these requests of `org`, by request, attempt and part."""
     rows = db.execute(
-        select(bodies.c.attempt, bodies.c.part, bodies.c.data)
-        .where(bodies.c.org_id == org, bodies.c.request_id == request)
-        .order_by(bodies.c.attempt, bodies.c.part, bodies.c.at)
+        select(bodies.c.request_id, bodies.c.attempt, bodies.c.part, bodies.c.data)
+        .where(bodies.c.org_id == org, bodies.c.request_id.in_(requests))
+        .order_by(bodies.c.request_id, bodies.c.attempt, bodies.c.part, bodies.c.at)
     )
-    found: dict[tuple[int, Part], bytes] = {}
+    found: dict[tuple[RequestId, int, Part], bytes] = {}
     for row in rows:
-        key = row.attempt, Part(row.part)
+        key = row.request_id, row.attempt, Part(row.part)
         found[key] = found.get(key, b"") + row.data
     return found

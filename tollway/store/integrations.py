@@ -1,29 +1,19 @@
-"""Each organisation's receivers, and how far each has been served.
+"""Each organisation's receivers: where its samples and lines go, and how that goes.
 
-Owns the rows, the cursor into the ledger and the election of the one process that pushes
-(an epoch that rises with each change of hands). Does not own sending (`push/`).
+Owns the rows; does not own who pushes (`turns.py`) or sending (`push/`).
 """
 
 import secrets
-from collections.abc import Mapping
 from dataclasses import dataclass
 
 from sqlalchemy import Connection, delete, insert, select, update
 
-from tollway.domain.clock import US_PER_MS, US_PER_S
-from tollway.domain.destination import Destination, DestinationKind
+from tollway.domain.destination import DestinationKind
 from tollway.domain.ids import OrgId
-from tollway.domain.series import Metric, Series
 from tollway.store.database import all_orgs
-from tollway.store.schema import integrations, org_totals, orgs, series_totals
-from tollway.store.vault import Vault
+from tollway.store.schema import integrations, org_totals
 
 _EPOCH_BITS = 62  # a BIGINT, with room to rise
-_LONGEST_TURN_US = 2 * 3600 * US_PER_S
-"""Longer than the longest pause between two pushes."""
-
-_FARTHEST_AHEAD_MS = 10 * 60 * 1000
-"""Receivers refuse samples that are farther in the future."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,22 +25,6 @@ class Integration:
     endpoint: str
     token_sealed: str
     token_masked: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Turn:
-    """The right to push to one destination, as long as nobody else took it.
-
-    `totals` are the all-time totals as of `sampled_ms`: read in the transaction that took the turn,
-    so that a later time never bears an earlier total. A log's turn has none.
-    """
-
-    destination: Destination
-    org_name: str
-    epoch: int
-    sampled_ms: int
-    cursor_seq: int
-    totals: Mapping[Series, int]
 
 
 def find_integrations(db: Connection, org: OrgId) -> dict[str, Integration]:
@@ -77,6 +51,9 @@ def put_integration(db: Connection, org: OrgId, integration: Integration, now_us
         "token_masked": integration.token_masked,
         "modified_us": now_us,
         "last_error": None,
+        "state": None,
+        "protocol": None,
+        "told_us": None,
         "pusher": None,
     }
     where = (integrations.c.org_id == org, integrations.c.kind == integration.kind)
@@ -102,95 +79,6 @@ def list_destinations(db: Connection) -> set[tuple[OrgId, DestinationKind, int]]
     return {(OrgId(row.org_id), row.kind, row.modified_us) for row in rows}
 
 
-def take_turn(
-    db: Connection,
-    org: OrgId,
-    kind: DestinationKind,
-    vault: Vault,
-    *,
-    pusher: str,
-    now_us: int,
-    until_us: int,
-) -> Turn | None:
-    """Become, or stay, the pusher of this destination; None if another is, or if it is gone.
-
-    The sample time rises with every turn, whoever takes it: no two samples of a series bear
-    one time. What a process with a clock far ahead left behind is passed over: no receiver takes
-    such times. VaultError if the token does not open.
-    """
-    where = (integrations.c.org_id == org, integrations.c.kind == kind)
-    row = db.execute(
-        select(integrations, orgs.c.org_name)
-        .join(orgs, orgs.c.id == integrations.c.org_id)
-        .where(*where)
-        .with_for_update(of=integrations)
-    ).first()
-    if row is None:
-        return None
-    is_others = row.pusher not in (None, pusher)
-    if is_others and now_us < row.pusher_until_us < now_us + _LONGEST_TURN_US:
-        return None
-    epoch = row.epoch + (row.pusher != pusher)
-    sampled_ms = now_us // US_PER_MS
-    if row.sampled_ms < sampled_ms + _FARTHEST_AHEAD_MS:
-        sampled_ms = max(sampled_ms, row.sampled_ms + 1)
-    db.execute(
-        update(integrations)
-        .where(*where)
-        .values(pusher=pusher, epoch=epoch, pusher_until_us=until_us, sampled_ms=sampled_ms)
-    )
-    token = vault.open(row.token_sealed, sealing_context(org, kind, row.user, row.endpoint))
-    destination = Destination(org_id=org, kind=kind, user=row.user, token=token, endpoint=row.endpoint)
-    return Turn(
-        destination=destination,
-        org_name=row.org_name,
-        epoch=epoch,
-        sampled_ms=sampled_ms,
-        cursor_seq=row.cursor_seq,
-        totals=_read_totals(db, org) if kind == "prom" else {},
-    )
-
-
-def note_delivery(
-    db: Connection,
-    org: OrgId,
-    kind: DestinationKind,
-    *,
-    epoch: int,
-    now_us: int,
-    until_us: int,
-    error: str | None = None,
-    cursor_seq: int | None = None,
-    dropped: int = 0,
-) -> bool:
-    """Record how a push went and keep the turn; False, and nothing changes, if the epoch is not ours."""
-    values: dict[str, object] = {
-        "last_error": error,
-        "pusher_until_us": until_us,
-        "dropped": integrations.c.dropped + dropped,
-    }
-    if error is None:
-        values["last_success_us"] = now_us
-    if cursor_seq is not None:
-        values["cursor_seq"] = cursor_seq
-    noted = db.execute(
-        update(integrations)
-        .where(integrations.c.org_id == org, integrations.c.kind == kind, integrations.c.epoch == epoch)
-        .values(values)
-    )
-    return bool(noted.rowcount)
-
-
 def sealing_context(org: OrgId, kind: DestinationKind, user: str, endpoint: str) -> tuple[str, ...]:
     """What a receiver's token is bound to: it opens for this organisation, user and endpoint only."""
     return (org, kind, user, endpoint)
-
-
-def _read_totals(db: Connection, org: OrgId) -> dict[Series, int]:
-    """The organisation's all-time totals, without those that only a later version knows."""
-    rows = db.execute(
-        select(series_totals).where(series_totals.c.org_id == org, series_totals.c.metric.in_(list(Metric)))
-    )
-    return {
-        Series(row.app, row.model, row.provider, Metric(row.metric), row.label): row.value for row in rows
-    }

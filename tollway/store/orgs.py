@@ -78,6 +78,11 @@ def is_org_active(db: Connection, org: OrgId) -> bool:
     return bool(db.execute(select(orgs.c.is_active).where(orgs.c.id == org)).scalar_one())
 
 
+def name_of(db: Connection, org: OrgId) -> str:
+    """Its slug."""
+    return str(db.execute(select(orgs.c.org_name).where(orgs.c.id == org)).scalar_one())
+
+
 def lock_tier(db: Connection, org: OrgId) -> Tier | None:
     """The organisation's tier; its row is locked, so that what is counted now still is at the end."""
     tier: Tier | None = db.execute(

@@ -125,6 +125,7 @@ apps = Table(
     Column("description", Text),
     Column("app_logo", Text),
     Column("benchmark_model", Text),
+    Column("privacy_level", Integer, comment="null: the organisation's"),
     Column("is_active", Boolean, nullable=False, server_default=true()),
     Column("rate_limit", Integer),
     Column("tokens_per_minute", BigInteger),
@@ -168,6 +169,10 @@ integrations = Table(
     Column("last_success_us", BigInteger),
     Column("last_error", Text),
     Column("dropped", BigInteger, nullable=False, server_default=text("0")),
+    Column("too_old", BigInteger, nullable=False, server_default=text("0"), comment="not sent any more"),
+    Column("state", Text, comment="ok, retrying or refused; null before the first push"),
+    Column("protocol", Text, comment="that the receiver proved to understand"),
+    Column("told_us", BigInteger, comment="when the organisation was told that it refuses"),
 )
 
 changes = Table(

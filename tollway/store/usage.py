@@ -11,8 +11,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from sqlalchemy import Connection, Table, insert, select, update
-from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy import Connection, Table, bindparam, insert, select, update
 
 from tollway.domain.clock import US_PER_S
 from tollway.domain.cycle import amounts
@@ -31,7 +30,9 @@ from tollway.store.database import all_orgs
 from tollway.store.journals import move_to, position_of
 from tollway.store.leases import lock_org, spend_leases
 from tollway.store.prices import keep_prices
-from tollway.store.schema import cycle_totals, ledger, org_totals, series_totals, spender_totals
+from tollway.store.schema import cycle_totals, ledger, org_totals, spender_totals
+from tollway.store.series import add_series
+from tollway.store.upsert import adding
 
 _CLOCK_SLACK_US = 3600 * US_PER_S
 """A clock that was set back while a call ran lets it end before it began."""
@@ -74,6 +75,14 @@ def read_entries(db: Connection, org: OrgId, *, after_seq: int = 0, limit: int) 
     return [StoredEntry(seq=row.seq, entry=_entry(row)) for row in rows]
 
 
+_ADD_ROWS = insert(ledger)
+_COUNT_ROWS = (
+    update(org_totals)
+    .where(org_totals.c.org_id == bindparam("org"))
+    .values(seq=bindparam("newest"), trial_nano=org_totals.c.trial_nano + bindparam("by_trial"))
+)
+
+
 def _add_entries(db: Connection, journal: JournalId, records: Sequence[Record], now_us: int) -> None:
     """Add what is new among these to rows and totals; a late end becomes a correction."""
     if not records:
@@ -108,16 +117,15 @@ def _add_entries(db: Connection, journal: JournalId, records: Sequence[Record], 
         rows.append({"seq": seqs[entry.org_id], **place, **_row(entry)})
         entries.append(entry)
     if rows:
-        db.execute(insert(ledger), rows)
-    for org, seq in sorted(seqs.items()):
-        trial_nano = org_totals.c.trial_nano + spent.by_trial[org]
-        db.execute(
-            update(org_totals).where(org_totals.c.org_id == org).values(seq=seq, trial_nano=trial_nano)
-        )
+        db.execute(_ADD_ROWS, rows)
+    db.execute(
+        _COUNT_ROWS,
+        [{"org": org, "newest": seq, "by_trial": spent.by_trial[org]} for org, seq in sorted(seqs.items())],
+    )
     by_cycle = _cycle_increments(entries, cycles, released)
     _add(db, cycle_totals, ("org_id", "cycle_start_us"), by_cycle)
     _add(db, spender_totals, ("org_id", "spender_id", "cycle_start_us"), spent.by_spender)
-    _add(db, series_totals, ("org_id", *Series._fields), _series_increments(entries))
+    add_series(db, _series_increments(entries))
     spend_leases(db, journal, entries)
     raise_crossed(db, by_cycle.keys(), now_us)
 
@@ -162,24 +170,26 @@ class _Earlier(NamedTuple):
     held_tokens: int
 
 
+_KNOWN = select(
+    ledger.c.org_id,
+    ledger.c.request_id,
+    ledger.c.attempt,
+    ledger.c.ended_us,
+    ledger.c.outcome,
+    ledger.c.held_nano,
+    ledger.c.held_tokens,
+).where(
+    ledger.c.request_id.in_(bindparam("request_ids", expanding=True)),
+    ledger.c.ended_us >= bindparam("oldest_us"),
+)
+
+
 def _known(db: Connection, entries: Sequence[Entry]) -> dict[tuple[str, str, int], _Earlier]:
     """Which attempts of these are in the ledger already, by organisation, request id and number."""
     # The same attempt has the same start, and does not end before it: older partitions have none.
     oldest_us = min(min(entry.started_us, entry.ended_us) for entry in entries) - _CLOCK_SLACK_US
-    rows = db.execute(
-        select(
-            ledger.c.org_id,
-            ledger.c.request_id,
-            ledger.c.attempt,
-            ledger.c.ended_us,
-            ledger.c.outcome,
-            ledger.c.held_nano,
-            ledger.c.held_tokens,
-        ).where(
-            ledger.c.request_id.in_({entry.request_id for entry in entries}),
-            ledger.c.ended_us >= oldest_us,
-        )
-    )
+    request_ids = {entry.request_id for entry in entries}
+    rows = db.execute(_KNOWN, {"request_ids": list(request_ids), "oldest_us": oldest_us})
     known: dict[tuple[str, str, int], _Earlier] = {}
     for row in rows:
         attempt = (row.org_id, row.request_id, row.attempt)
@@ -199,38 +209,36 @@ def _cycle_increments(
     return totals
 
 
-def _series_increments(entries: Iterable[Entry]) -> dict[tuple[Any, ...], dict[str, int]]:
-    values: defaultdict[tuple[Any, ...], int] = defaultdict(int)
+def _series_increments(entries: Iterable[Entry]) -> Counter[tuple[OrgId, Series]]:
+    values: Counter[tuple[OrgId, Series]] = Counter()
     for entry in entries:
         for series, amount in increments(entry):
-            values[entry.org_id, *series] += amount
-    return {key: {"value": value} for key, value in values.items()}
+            values[entry.org_id, series] += amount
+    return values
 
 
 def _add_refusals(db: Connection, refusals: Iterable[Refused]) -> None:
     """Add counts of refused calls, which have no rows, to the series."""
-    values: Counter[tuple[Any, ...]] = Counter()
+    values: Counter[tuple[OrgId, Series]] = Counter()
     for refused in refusals:
         series, count = refusal_increment(refused)
-        values[refused.org_id, *series] += count
-    added = {key: {"value": value} for key, value in values.items()}
-    _add(db, series_totals, ("org_id", *Series._fields), added)
+        values[refused.org_id, series] += count
+    add_series(db, values)
+
+
+_ADDING = {table: adding(table) for table in (cycle_totals, spender_totals)}
 
 
 def _add(db: Connection, table: Table, keys: tuple[str, ...], totals: dict[tuple[Any, ...], Any]) -> None:
     """Add to totals, in sorted order; a row that is not there yet starts at 0."""
     if not totals:
         return
-    upsert = (postgresql if db.dialect.name == "postgresql" else sqlite).insert(table)
     columns = [column.name for column in table.columns if column.name not in keys]
-    adding = upsert.on_conflict_do_update(
-        index_elements=keys, set_={name: table.c[name] + upsert.excluded[name] for name in columns}
-    )
     rows = [
         dict(zip(keys, key, strict=True)) | {name: amounts[name] for name in columns}
         for key, amounts in sorted(totals.items())
     ]
-    db.execute(adding, rows)
+    db.execute(_ADDING[table][db.dialect.name], rows)
 
 
 def _row(entry: Entry) -> dict[str, Any]:

@@ -19,6 +19,7 @@
     GET    /v1/operator/orgs/{org_id}/rate_card
     GET    /v1/audit/ledger          web/api/audit.py
     GET    /healthz, /readyz         web/api/health.py
+    GET    /metrics                  web/api/metrics.py   also alone, on `metrics_port`
     GET    /openapi.json, /docs
 
 Owns which path leads where, and the last resort for errors; does not own any answer.
@@ -38,7 +39,7 @@ from tollway.gateway.call import Call, Reply
 from tollway.gateway.chat import chat
 from tollway.gateway.models import list_models, show_model
 from tollway.web import errors
-from tollway.web.api import apps, audit, billing, health, operator, operator_orgs, orgs, users
+from tollway.web.api import apps, audit, billing, health, metrics, operator, operator_orgs, orgs, users
 from tollway.web.body import Bounded
 from tollway.web.hot import Handler, Receive, Scope, Send, serve
 from tollway.web.openapi import hot_paths
@@ -58,12 +59,26 @@ class App:
         self._control = Bounded(control_plane(world), world.settings.client_idle_s)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer one request; whatever was not foreseen is a 500, logged, and nothing else suffers."""
+        """Answer one request, and count it."""
         if scope["type"] != "http":
             return
+        now_us = self._world.clock.now_us
+        traffic = self._world.gateway.meter.traffic
         sent = _Watched(send)
         path = scope["path"].rstrip("/")
         handler = self._inference(scope["method"], path)
+        passage = traffic.control if handler is None else traffic.chat if path == _CHAT else traffic.models
+        began_us = now_us()
+        passage.in_flight += 1
+        try:
+            await self._answer(handler, path, scope, receive, sent)
+        finally:
+            passage.ended(sent.status, now_us() - began_us)
+
+    async def _answer(
+        self, handler: Handler | None, path: str, scope: Scope, receive: Receive, sent: "_Watched"
+    ) -> None:
+        """Whatever was not foreseen is a 500, logged, and nothing else suffers."""
         try:
             if handler is None:
                 # A redirect to the path without the slash would send tokens wherever `Host` says.
@@ -77,7 +92,7 @@ class App:
             failure = TollwayError(errors.UNFORESEEN)
         else:
             return
-        if sent.has_started:
+        if sent.status:
             return
         if handler is None:
             await errors.response(failure)(scope, receive, sent)
@@ -107,8 +122,9 @@ def control_plane(world: World) -> FastAPI:
         redirect_slashes=False,
     )
     api.state.world = world
+    api.state.metrics_door = metrics.Door(world, is_open=False)
     errors.install(api)
-    for module in (users, orgs, apps, billing, audit, operator, operator_orgs, health):
+    for module in (users, orgs, apps, billing, audit, operator, operator_orgs, health, metrics):
         api.include_router(module.router)
     described = api.openapi
 
@@ -121,15 +137,26 @@ def control_plane(world: World) -> FastAPI:
     return api
 
 
+def metrics_alone(world: World) -> Bounded:
+    """The ASGI application of the operator's own port: `/metrics`, and nothing else."""
+    api = FastAPI(openapi_url=None, redirect_slashes=False)
+    api.state.world = world
+    api.state.metrics_door = metrics.Door(world, is_open=True)
+    errors.install(api)
+    api.include_router(metrics.router)
+    return Bounded(api, world.settings.client_idle_s)
+
+
 class _Watched:
-    """`send`, remembering whether an answer was begun."""
+    """`send`, remembering the status of the answer that was begun; 0 before."""
 
     def __init__(self, send: Send) -> None:
         self._send = send
-        self.has_started = False
+        self.status = 0
 
     async def __call__(self, message: Any) -> None:  # noqa: ANN401 - ASGI's messages
-        self.has_started = True
+        if not self.status:
+            self.status = message["status"]
         await self._send(message)
 
 

@@ -7,6 +7,7 @@ from pydantic import Field
 from starlette.responses import Response
 
 from tollway.control import apps
+from tollway.domain.body import PrivacyLevel
 from tollway.domain.errors import NotFound
 from tollway.domain.ids import AppId, KeyId, is_id
 from tollway.store.app_limits import LimitsChange
@@ -25,6 +26,9 @@ class AppCreate(Body):
     description: Prose | None = None
     app_logo: Link | None = None
     benchmark_model: Name | None = None
+    privacy_level: Annotated[
+        PrivacyLevel | None, Field(description="Of its calls; null: the organisation's.")
+    ] = None
 
 
 class AppCreated(Body):
@@ -68,6 +72,7 @@ async def create_app(body: AppCreate, person: ThePerson, world: TheWorld) -> app
         description=body.description,
         logo=body.app_logo,
         benchmark_model=body.benchmark_model,
+        privacy_level=body.privacy_level,
         plans=world.settings.allowances,
         now_us=world.clock.now_us(),
     )

@@ -3,20 +3,23 @@
 from typing import Annotated
 
 from fastapi import APIRouter, Query
-from pydantic import AwareDatetime, Field, StringConstraints
+from pydantic import AwareDatetime, BaseModel, Field, StringConstraints
 from starlette.responses import Response
 
-from tollway.control import integrations, orgs
+from tollway.control import delivery, integrations, orgs
 from tollway.control.access import current_org
 from tollway.control.apps import require_priced
+from tollway.control.delivery import ReceiverStatus
 from tollway.control.integrations import Receiver
 from tollway.domain.body import DEFAULT_PRIVACY_LEVEL, PrivacyLevel
 from tollway.domain.moment import us_of
 from tollway.domain.slug import ORG_NAME_CHARS, ORG_NAME_PATTERN
+from tollway.push.probe import Answer
 from tollway.store.record import read_cycles
 from tollway.web.bearer import ThePerson, TheWorld
 from tollway.web.fields import AuthUser, Body, Email, Link, Name, Token
 from tollway.web.record import Cycles, OrgRecord, cycles_response, record_response
+from tollway.world import prober_of
 
 router = APIRouter(prefix="/v1/orgs", tags=["orgs"])
 
@@ -60,6 +63,36 @@ class IntegrationsUpdate(Body):
 
     prom: IntegrationItem | None = None
     loki: IntegrationItem | None = None
+
+
+class IntegrationsTried(Body):
+    """Receivers to probe, each complete; with none, those that are stored."""
+
+    prom: IntegrationItem | None = None
+    loki: IntegrationItem | None = None
+
+
+class IntegrationsStatus(BaseModel):
+    """How the organisation's receivers are served."""
+
+    prom: ReceiverStatus
+    loki: ReceiverStatus
+
+
+class ProbeAnswer(BaseModel):
+    """What a receiver answered to a probe."""
+
+    ok: Annotated[bool, Field(description="Whether it took what it was sent.")]
+    status: Annotated[int | None, Field(description="HTTP; null if it did not answer.")]
+    answer: Annotated[str | None, Field(description="In its own words, without secrets.")]
+    protocol: Annotated[str | None, Field(description="prom: the version of remote write it understood.")]
+
+
+class IntegrationsTest(BaseModel):
+    """Null where there is no such receiver, or it was not asked for."""
+
+    prom: ProbeAnswer | None
+    loki: ProbeAnswer | None
 
 
 @router.post("", status_code=201, response_model=OrgRecord)
@@ -123,6 +156,38 @@ async def put_integrations(body: IntegrationsUpdate, person: ThePerson, world: T
         now_us=world.clock.now_us(),
     )
     return record_response(record)
+
+
+@router.get("/integrations/status", response_model=IntegrationsStatus)
+async def show_integrations(person: ThePerson, world: TheWorld) -> IntegrationsStatus:
+    """How pushing to the current organisation's receivers goes."""
+    found = await world.database.read(delivery.show_status, person, world.clock.now_us())
+    return IntegrationsStatus(prom=found["prom"], loki=found["loki"])
+
+
+@router.post("/integrations/test", response_model=IntegrationsTest)
+async def test_integrations(body: IntegrationsTried, person: ThePerson, world: TheWorld) -> IntegrationsTest:
+    """Send one probe to the stored receivers, or to those that are given; what they answered."""
+    given = {
+        kind: Receiver(user=item.id, token=item.token, endpoint=item.endpoint)
+        for kind in integrations.KINDS
+        if (item := getattr(body, kind)) is not None
+    }
+    answers = await delivery.probe_receivers(
+        world.database,
+        person,
+        given,
+        prober=prober_of(world.settings, world.deployment),
+        vault=world.vault,
+        now_us=world.clock.now_us(),
+    )
+    return IntegrationsTest(prom=_shown(answers["prom"]), loki=_shown(answers["loki"]))
+
+
+def _shown(answer: Answer | None) -> ProbeAnswer | None:
+    if answer is None:
+        return None
+    return ProbeAnswer(ok=answer.is_ok, status=answer.status, answer=answer.text, protocol=answer.protocol)
 
 
 def _receiver(item: IntegrationItem | None) -> Receiver | None:
