@@ -1,12 +1,13 @@
 """All that is measured, one after the other. Run: `make bench`."""
 
-from bench import limits, record, recording, through
+from bench import limits, pushing, record, recording, through
 
 for title, part in (
     ("What the gateway adds", through),
     ("What recording costs", recording),
     ("What limits cost", limits),
     ("What the record costs", record),
+    ("What pushing costs", pushing),
 ):
     print(f"\n## {title}\n", flush=True)
     part.main()

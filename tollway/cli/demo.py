@@ -17,6 +17,7 @@ import uvloop
 
 from tollway.cli.configuration import Commands, settings_of
 from tollway.cli.first_start import FirstStart, first_start
+from tollway.cli.remote_write import add as add_remote_write
 from tollway.cli.serve import demo_offered, listen, serving
 from tollway.cli.vendor import add as add_vendor
 from tollway.demo.loki import LokiReceiver
@@ -44,7 +45,9 @@ def add(commands: Commands) -> None:
     story = "one organisation's day, played and printed"
     parser = commands.add_parser("demo", help=story, description=f"{story.capitalize()}.")
     parser.set_defaults(run=lambda _asked: run_demo(settings_of()))
-    add_vendor(parser.add_subparsers(metavar="vendor"))
+    parts: Commands = parser.add_subparsers(metavar="vendor|remote-write")
+    add_vendor(parts)
+    add_remote_write(parts)
 
 
 def run_demo(settings: Settings) -> int:

@@ -96,8 +96,9 @@ class Sender:
         self.destination = destination
         self._endpoint = parse_endpoint(destination.endpoint)
         self._allowed = allowed
-        authorization = _basic(destination.user, destination.token.reveal())
-        self._secrets = (authorization.removeprefix("Basic "), destination.token.reveal())
+        token = destination.token.reveal()
+        authorization = {"Authorization": _basic(destination.user, token)} if destination.user else {}
+        self._secrets = [_basic(destination.user, token).removeprefix("Basic "), token] if token else []
         self._session = aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(
                 limit=_POOL,
@@ -110,7 +111,7 @@ class Sender:
             auto_decompress=False,  # a few bytes could become gigabytes
             headers={
                 "Accept-Encoding": "identity",
-                "Authorization": authorization,
+                **authorization,
                 "User-Agent": f"tollway/{__version__}",
             },
             timeout=aiohttp.ClientTimeout(total=deadline_s),

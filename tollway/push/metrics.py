@@ -6,11 +6,11 @@ stale marker, once. Owns both memories; does not own the picture (`samples.py`) 
 (`remote_write.py`).
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from tollway.push.delivery import SENT, Sender, Verdict
 from tollway.push.remote_write import HEADERS, STALE, Encoder, Protocol, batches, is_stored
-from tollway.push.samples import METADATA, Labels, Picture, Sample
+from tollway.push.samples import METADATA, Labels, Metadata, Picture, Sample
 from tollway.store.turns import Turn
 
 _UNSUPPORTED = 415
@@ -19,11 +19,12 @@ _UNSUPPORTED = 415
 class MetricsPush:
     """What one process knows of one receiver of samples, between two pushes."""
 
-    def __init__(self, instance: str) -> None:
+    def __init__(self, instance: str, metadata: Mapping[str, Metadata] = METADATA) -> None:
         self.protocol: Protocol | None = None
+        self._metadata = metadata
         self._instance = instance
         self._picture: Picture | None = None
-        self._encoder = Encoder(Protocol.V2, METADATA)
+        self._encoder = Encoder(Protocol.V2, metadata)
         self._live: dict[Labels, None] = {}
         self._sent_ms = 0
 
@@ -34,7 +35,11 @@ class MetricsPush:
         if self._picture is None:
             self._picture = Picture(turn.org_name, self._instance)
         samples = self._picture.samples(turn.totals, turn.gauges)
-        return await self.send(sender, [*samples, *self._ended(samples)], turn.sampled_ms)
+        return await self.replace(sender, samples, turn.sampled_ms)
+
+    async def replace(self, sender: Sender, samples: Sequence[Sample], at_ms: int) -> Verdict:
+        """A newer picture: these samples, and the end of every series that is not among them any more."""
+        return await self.send(sender, [*samples, *self._ended(samples)], at_ms)
 
     async def end(self, sender: Sender, now_ms: int) -> Verdict:
         """End every series that was sent."""
@@ -98,5 +103,5 @@ class MetricsPush:
         self, protocol: Protocol, sender: Sender, batch: Sequence[Sample], at_ms: int
     ) -> Verdict:
         if self._encoder.protocol is not protocol:
-            self._encoder = Encoder(protocol, METADATA)
+            self._encoder = Encoder(protocol, self._metadata)
         return await sender.post(self._encoder.encode(batch, at_ms), HEADERS[protocol])

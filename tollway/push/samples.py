@@ -18,6 +18,8 @@ from tollway.domain.series import BUCKET_LABELS, Gauges, Metric, Place, Series
 JOB = "tollway"
 RATE_LIMITED_CODE = "rate_limit_exceeded"
 
+MetricType = Literal["counter", "gauge", "histogram"]
+
 Labels = tuple[tuple[str, str], ...]
 """Sorted by name, `__name__` among them, none empty."""
 
@@ -27,7 +29,7 @@ class MetricName:
     """One metric as receivers see it; `label` is its own, beside those that `of` says."""
 
     name: str
-    type: Literal["counter", "gauge", "histogram"]
+    type: MetricType
     help: str
     label: str | None = None
     per: int = 1
@@ -138,7 +140,7 @@ _REMEMBERED_PAIRS = 1 << 15
 class Metadata(NamedTuple):
     """What receivers are told of a metric."""
 
-    type: Literal["counter", "gauge", "histogram"]
+    type: MetricType
     help: str
     unit: str
 
