@@ -13,9 +13,15 @@ from tollway.demo.loki import LokiReceiver
 from tollway.demo.prometheus import PrometheusReceiver
 from tollway.demo.receiver import ScriptedAnswer
 from tollway.domain.destination import DestinationKind
+from tollway.domain.ids import OrgId
 from tollway.push.samples import Labels
 from tollway.push.worker import REFUSED_PAUSE_S, Delivery
-from tollway.store.integrations import list_destinations
+from tollway.store.integrations import (
+    Integration,
+    list_destinations,
+    put_integration,
+    sealing_context,
+)
 
 KINDS: tuple[DestinationKind, ...] = ("prom", "loki")
 
@@ -294,3 +300,27 @@ async def test_an_organisation_without_calls_is_pushed_what_there_is_now_of_it(s
     assert stage.prometheus.value("tollway_spend_usd", org="acme") == 0
     assert stage.prometheus.value("tollway_rate_limit_requests_per_minute") == 200
     assert stage.loki.requests == []
+
+
+@pytest.mark.parametrize("kind", KINDS)
+async def test_an_endpoint_that_is_none_any_more_is_refused_and_tried_slowly(
+    stage: Stage, kind: DestinationKind
+) -> None:
+    acme = await stage.tenant()
+    endpoint = "https://[v1.fe]/push"
+    context = sealing_context(OrgId(acme.org_id), kind, "1", endpoint)
+    made = Integration(
+        kind=kind,
+        user="1",
+        endpoint=endpoint,
+        token_sealed=stage.world.vault.seal("a token", context),
+        token_masked="••••",
+    )
+    now_us = stage.clock.now_us()
+    await stage.world.database.write(put_integration, OrgId(acme.org_id), made, now_us)
+    delivery = await delivery_of(stage, acme, kind)
+    assert await delivery.turn() == REFUSED_PAUSE_S
+    await delivery.close()
+    stored = await integration_of(stage.world.database, acme, kind)
+    assert stored.state == "refused"
+    assert stored.last_error

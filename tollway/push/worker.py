@@ -174,8 +174,12 @@ class Delivery:
                 self._metrics.forget()
                 self._logs.forget()
                 self._epoch = turn.epoch
-            sender = await self._connected(turn)
-            verdict = await self._push(sender, turn)
+            try:
+                sender = await self._connected(turn)
+            except ValueError as error:  # stored when the rules for endpoints were others
+                verdict: Verdict | None = Verdict(outcome="refused", reason=str(error))
+            else:
+                verdict = await self._push(sender, turn)
             if verdict is None:  # another process has taken over: the rest is its
                 return pusher.interval_s / 2
             pause_s = self._pause_s(verdict)

@@ -40,6 +40,28 @@ _TAKE = (
         sampled_ms=bindparam("b_sampled_ms"),
     )
 )
+_NOTE = (
+    update(integrations)
+    .where(*_KEY)
+    .values(
+        state=bindparam("b_state"),
+        last_error=bindparam("b_error"),
+        pusher_until_us=bindparam("b_until_us"),
+        last_success_us=bindparam("b_success_us"),
+        told_us=bindparam("b_told_us"),
+        cursor_seq=bindparam("b_cursor_seq"),
+        protocol=bindparam("b_protocol"),
+        dropped=integrations.c.dropped + bindparam("b_refused"),
+        too_old=integrations.c.too_old + bindparam("b_too_old"),
+    )
+)
+_LOCKED = (
+    select(integrations, orgs.c.org_name, orgs.c.privacy_level)
+    .join(orgs, orgs.c.id == integrations.c.org_id)
+    .where(tuple_(integrations.c.org_id, integrations.c.kind).in_(bindparam("places", expanding=True)))
+    .order_by(integrations.c.org_id, integrations.c.kind)
+    .with_for_update(of=integrations)
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -183,52 +205,54 @@ def note_pushes(db: Connection, notes: Sequence[Note], now_us: int) -> list[bool
     Of a receiver that begins to refuse, the organisation is told once.
     """
     rows = _locked(db, notes)
-    noted = []
-    for note in notes:
-        row = rows.get((note.org, note.kind))
-        is_ours = row is not None and row["epoch"] == note.epoch
-        noted.append(is_ours)
-        if row is not None and is_ours:
-            _note(db, note, row, now_us)
-    return noted
+    ours = [note for note in notes if _is_ours(note, rows)]
+    if ours:
+        db.execute(_NOTE, [_noted(note, rows[note.org, note.kind], now_us) for note in ours])
+    letters = [
+        {
+            "id": new_id(now_us),
+            "org_id": note.org,
+            "kind": "integration.refused",
+            "content": {
+                "kind": note.kind,
+                "endpoint": rows[note.org, note.kind]["endpoint"],
+                "answer": note.error,
+            },
+            "added_us": now_us,
+        }
+        for note in ours
+        if note.state == "refused" and rows[note.org, note.kind]["told_us"] is None
+    ]
+    if letters:
+        db.execute(insert(outbox), letters)
+    return [_is_ours(note, rows) for note in notes]
 
 
-def _note(db: Connection, note: Note, row: RowMapping, now_us: int) -> None:
-    values: dict[str, object] = {
-        "state": note.state,
-        "last_error": note.error,
-        "pusher_until_us": note.until_us,
-        "dropped": integrations.c.dropped + note.refused,
-        "too_old": integrations.c.too_old + note.too_old,
+def _is_ours(note: Note, rows: Mapping[tuple[str, str], RowMapping]) -> bool:
+    row = rows.get((note.org, note.kind))
+    return row is not None and row["epoch"] == note.epoch
+
+
+def _noted(note: Note, row: RowMapping, now_us: int) -> dict[str, object]:
+    told_us = now_us if note.state == "refused" and row["told_us"] is None else row["told_us"]
+    return {
+        "b_org": note.org,
+        "b_kind": note.kind,
+        "b_state": note.state,
+        "b_error": note.error,
+        "b_until_us": note.until_us,
+        "b_success_us": now_us if note.error is None else row["last_success_us"],
+        "b_told_us": None if note.error is None else told_us,
+        "b_cursor_seq": row["cursor_seq"] if note.cursor_seq is None else note.cursor_seq,
+        "b_protocol": note.protocol or row["protocol"],
+        "b_refused": note.refused,
+        "b_too_old": note.too_old,
     }
-    if note.error is None:
-        values["last_success_us"] = now_us
-        values["told_us"] = None
-    if note.cursor_seq is not None:
-        values["cursor_seq"] = note.cursor_seq
-    if note.protocol is not None:
-        values["protocol"] = note.protocol
-    if note.state == "refused" and row["told_us"] is None:
-        values["told_us"] = now_us
-        content = {"kind": note.kind, "endpoint": row["endpoint"], "answer": note.error}
-        letter = {"kind": "integration.refused", "content": content, "added_us": now_us}
-        db.execute(insert(outbox).values(id=new_id(now_us), org_id=note.org, **letter))
-    db.execute(
-        update(integrations)
-        .where(integrations.c.org_id == note.org, integrations.c.kind == note.kind)
-        .values(values)
-    )
 
 
 def _locked(db: Connection, named: Sequence[Asked | Note]) -> dict[tuple[str, str], RowMapping]:
     """The receivers' rows, locked in one order."""
-    rows = db.execute(
-        select(integrations, orgs.c.org_name, orgs.c.privacy_level)
-        .join(orgs, orgs.c.id == integrations.c.org_id)
-        .where(tuple_(integrations.c.org_id, integrations.c.kind).in_([(one.org, one.kind) for one in named]))
-        .order_by(integrations.c.org_id, integrations.c.kind)
-        .with_for_update(of=integrations)
-    ).mappings()
+    rows = db.execute(_LOCKED, {"places": [(one.org, one.kind) for one in named]}).mappings()
     return {(row["org_id"], row["kind"]): row for row in rows}
 
 
