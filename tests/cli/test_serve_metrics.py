@@ -1,6 +1,7 @@
 """The operator's own port, of one process and of each of several workers."""
 
 import asyncio
+import random
 import socket
 from contextlib import ExitStack
 from pathlib import Path
@@ -15,19 +16,19 @@ from tollway.cli.main import main
 
 
 def free_ports(count: int) -> int:
-    """The first of so many ports in a row that nobody uses."""
+    """The first of so many ports in a row that nobody uses.
+
+    Below those that clients get: who asks again and again for one of these may meet itself.
+    """
     while True:
+        first = random.randrange(20_000, 30_000)
         with ExitStack() as stack:
-            ports: list[int] = []
-            for _ in range(count):
-                made = stack.enter_context(socket.socket())
-                try:
-                    made.bind(("127.0.0.1", ports[-1] + 1 if ports else 0))
-                except (OSError, OverflowError):
-                    break
-                ports.append(made.getsockname()[1])
-            else:
-                return ports[0]
+            try:
+                for port in range(first, first + count):
+                    stack.enter_context(socket.socket()).bind(("127.0.0.1", port))
+            except OSError:
+                continue
+            return first
 
 
 async def scraped(port: int) -> Page | None:
