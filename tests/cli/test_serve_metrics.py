@@ -1,7 +1,7 @@
 """The operator's own port, of one process and of each of several workers."""
 
 import asyncio
-import random
+import secrets
 import socket
 from contextlib import ExitStack
 from pathlib import Path
@@ -21,7 +21,7 @@ def free_ports(count: int) -> int:
     Below those that clients get: who asks again and again for one of these may meet itself.
     """
     while True:
-        first = random.randrange(20_000, 30_000)
+        first = 20_000 + secrets.randbelow(10_000)
         with ExitStack() as stack:
             try:
                 for port in range(first, first + count):
