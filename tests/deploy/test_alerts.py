@@ -6,7 +6,7 @@ import pytest
 
 from tests.deploy.exported import assert_exists, labels_left
 from tests.deploy.promql import read_query
-from tests.deploy.rules import ROOT, Alert, read_alerts, read_yaml
+from tests.deploy.rules import ROOT, Alert, read_alerts
 
 RULES = read_alerts()
 SEVERITIES = {"warning", "critical"}
@@ -47,30 +47,3 @@ def test_the_page_lists_the_alerts_in_their_order() -> None:
     page = (ROOT / "docs/grafana.md").read_text("utf-8")
     rows = re.findall(r"^\| `(Tollway\w+)` \| (\w+) \|", page, re.MULTILINE)
     assert rows == [(alert.name, alert.severity) for alert in RULES]
-
-
-def test_strings_blocks_lists_and_mappings_are_read() -> None:
-    text = '# top\na:\n  - b: c-1\n    d: |\n      one\n        two\n\n    e: "f: \\"g\\""\n  - b: 5m\nh: i\n'
-    assert read_yaml(text) == {
-        "a": [{"b": "c-1", "d": "one\n  two\n", "e": 'f: "g"'}, {"b": "5m"}],
-        "h": "i",
-    }
-
-
-@pytest.mark.parametrize(
-    "wrong",
-    [
-        "a: b: c\n",
-        "a: {}\n",
-        "a:\n",
-        "a: 'b'\n",
-        "a: b\na: c\n",
-        "a: b\n  c: d\n",
-        "- a\n",
-        "a: |\nb: c\n",
-        "a: b #c\n",
-    ],
-)
-def test_yaml_of_another_form_is_an_error_and_is_not_guessed(wrong: str) -> None:
-    with pytest.raises(ValueError, match=r"."):
-        read_yaml(wrong)
