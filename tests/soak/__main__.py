@@ -13,14 +13,17 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 from tests.peers.postgres import PostgresServer
-from tests.soak import limits, scenarios
+from tests.soak import limits, pushes, scenarios
 from tests.soak.scenarios import Report
 
 KILLS_PER_ROUND = 50
 """Each round begins with an empty data folder, so that differences show before the end."""
 
+ORGS, ROUNDS_OF_FAULTS, ROUNDS_OF_HANDOVERS = 30, 16, 8
+"""So that pushes are at it for three minutes each time."""
+
 _SHOWN = 10
-_KINDS = ("stops", "full", "restored", "two", "away", "limits", "kills")
+_KINDS = ("stops", "full", "restored", "two", "away", "limits", "push", "kills")
 _COUNTS = (
     *("calls", "answered", "hung_up", "broken_off", "refused", "limited"),
     *("lines", "billed", "settled", "estimated", "failed", "unsettled", "correction"),
@@ -92,6 +95,24 @@ async def _reports(
         yield await limits.minutes(folder / "minutes", seed, postgres=postgres, progress=_progress)
         yield await limits.disconnects(
             folder / "disconnects", seed, postgres=postgres, times=asked.disconnects
+        )
+    if only in (None, "push"):
+        for number, database in enumerate((None, postgres)):
+            yield await pushes.faults(
+                folder / f"pushes-{number}",
+                seed + number,
+                orgs=ORGS,
+                rounds=ROUNDS_OF_FAULTS,
+                postgres=database,
+                progress=_progress,
+            )
+        yield await pushes.handovers(
+            folder / "handovers",
+            seed,
+            postgres=postgres,
+            orgs=ORGS,
+            rounds=ROUNDS_OF_HANDOVERS,
+            progress=_progress,
         )
     if only in (None, "kills"):
         for number, begin in enumerate(range(0, asked.kills, KILLS_PER_ROUND)):
