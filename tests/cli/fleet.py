@@ -5,13 +5,15 @@ import os
 import re
 import signal
 import socket
+import sqlite3
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import asynccontextmanager, contextmanager, suppress
+from contextlib import asynccontextmanager, closing, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 import aiohttp
 from aiohttp import web
+from sqlalchemy import Connection, make_url, text
 
 from tests.cli.processes import COMMAND, environment, follow
 from tollway.demo.vendor import DemoVendor
@@ -20,7 +22,10 @@ from tollway.domain.ledger import Entry
 from tollway.store.database import Database
 from tollway.store.usage import read_entries
 
+HELD = "held/small"
+
 _KEY = "key-of-the-held-vendor"
+_POLL_S = 0.01
 _CONFIGURATION = """
 [providers.held]
 dialect = "openai"
@@ -109,6 +114,38 @@ class Fleet:
             await answer.read()
             return answer.status, answer.headers.get("x-request-id")
 
+    async def held(self, vendor: HeldVendor) -> "asyncio.Task[tuple[int, str | None]]":
+        """A call that has reached the vendor; AssertionError with its answer if it never does."""
+        call = asyncio.create_task(self.ask(HELD))
+        arrival = asyncio.create_task(vendor.arrival())
+        await asyncio.wait({call, arrival}, return_when=asyncio.FIRST_COMPLETED)
+        if not arrival.done():
+            arrival.cancel()
+            raise AssertionError(f"the vendor was not asked: {call.result()}\n{self.log}")
+        return call
+
+    @asynccontextmanager
+    async def paused(self, process_id: int) -> AsyncIterator[None]:
+        """A worker that does nothing for a block's time, and holds no lock the others would wait for."""
+        while True:
+            with frozen(process_id):
+                if not await self._is_locked():
+                    yield
+                    return
+            await asyncio.sleep(_POLL_S)
+
+    async def _is_locked(self) -> bool:
+        url = make_url(self._database_url)
+        if url.database is not None and url.get_backend_name() == "sqlite":
+            with closing(sqlite3.connect(url.database, timeout=0, isolation_level=None)) as db:
+                try:
+                    db.execute("BEGIN IMMEDIATE")
+                except sqlite3.OperationalError:
+                    return True
+                return False
+        with closing(Database(self._database_url)) as database:
+            return await database.read(_is_written)
+
     async def org(self) -> OrgId:
         """The demo organisation."""
         url, header = f"{self.base}/v1/orgs/current", f"Authorization: Bearer {self._user_token}"
@@ -140,6 +177,11 @@ class Fleet:
         """Wait until the parent and every worker have ended; the parent's exit code."""
         await self._reading  # all of them hold the other end
         return await self.process.wait()
+
+
+def _is_written(db: Connection) -> bool:
+    writers = "SELECT count(*) FROM pg_locks WHERE locktype = 'transactionid'"
+    return bool(db.execute(text(writers)).scalar_one())
 
 
 @asynccontextmanager

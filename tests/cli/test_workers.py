@@ -19,7 +19,7 @@ from hypothesis import given
 from hypothesis import settings as limits
 from hypothesis import strategies as st
 
-from tests.cli.fleet import HeldVendor, fleet, frozen
+from tests.cli.fleet import HELD, HeldVendor, fleet
 from tests.world.waiting import until
 from tollway.cli.main import main
 from tollway.cli.workers import FLAG, Briefing, Workers, command, pause_s, read_briefing
@@ -28,7 +28,6 @@ from tollway.domain.subscription import PlanSettings
 from tollway.domain.token import Secret
 from tollway.settings import ModelSettings, PriceSettings, ProviderSettings, Settings, SettingsError
 
-HELD = "held/small"
 DEMO = "demo/small"
 
 
@@ -49,12 +48,10 @@ async def test_every_worker_answers_and_one_that_is_killed_costs_no_other_s_call
         workers = [await server.accepting(1), await server.accepting(2)]
         assert len({server.process.pid, *workers}) == 3
         vendor.gate.clear()
-        calls = []
+        calls: list[asyncio.Task[tuple[int, str | None]]] = []
         for other in reversed(workers):  # while it sleeps, the first of them answers, then the second
-            with frozen(other):
-                for _ in range(2):
-                    calls.append(asyncio.create_task(server.ask(HELD)))
-                    await vendor.arrival()
+            async with server.paused(other):
+                calls += [await server.held(vendor) for _ in range(2)]
         held, vendor.gate = vendor.gate, asyncio.Event()
         vendor.gate.set()
 
@@ -65,7 +62,7 @@ async def test_every_worker_answers_and_one_that_is_killed_costs_no_other_s_call
         meanwhile = [await server.ask(model) for model in (HELD, DEMO, HELD, DEMO)]
         again = await server.accepting(1, times=2)
         assert again not in workers
-        with frozen(workers[1]):
+        async with server.paused(workers[1]):
             meanwhile.append(await server.ask(DEMO))
         held.set()
         answers = [*meanwhile, *await asyncio.gather(*calls[2:])]
@@ -93,8 +90,7 @@ async def test_however_the_parent_ends_its_workers_finish_their_calls_and_store_
             await vendor.arrival()
         org = await server.org()
         vendor.gate.clear()
-        call = asyncio.create_task(server.ask(HELD))
-        await vendor.arrival()
+        call = await server.held(vendor)
         server.process.send_signal(number)
         await server.refused()
         assert not call.done()
@@ -110,8 +106,7 @@ async def test_however_the_parent_ends_its_workers_finish_their_calls_and_store_
 async def test_a_second_signal_ends_what_the_first_let_finish(tmp_path: Path, vendor: HeldVendor) -> None:
     async with fleet(tmp_path, vendor, sqlite_in(tmp_path)) as server:
         vendor.gate.clear()
-        call = asyncio.create_task(server.ask(HELD))
-        await vendor.arrival()
+        call = await server.held(vendor)
         server.process.terminate()
         server.process.terminate()
         await server.refused()
