@@ -7,23 +7,23 @@ spending limit counts as crossed; does not own letters' texts or their sending.
 
 from collections.abc import Collection, Mapping
 
-from sqlalchemy import ColumnElement, Connection, and_, bindparam, exists, insert, or_, select, tuple_
+from sqlalchemy import ColumnElement, Connection, and_, bindparam, exists, or_, select, tuple_
 
 from tollway.domain.cycle import Cycle
-from tollway.domain.ids import OrgId, new_id
+from tollway.domain.ids import OrgId
 from tollway.domain.moment import iso
 from tollway.domain.money import Nano, usd
 from tollway.domain.org import AlertKind
-from tollway.store.cycles import current_cycle
+from tollway.store.cycles import SPENT, current_cycle
 from tollway.store.database import all_orgs
-from tollway.store.schema import alerts, cycle_totals, orgs, outbox
+from tollway.store.outbox import add_letter
+from tollway.store.schema import alerts, cycle_totals, orgs
 from tollway.store.upsert import keeping
 
 _LIMITS = {
     AlertKind.SOFT_LIMIT: orgs.c.spending_limit_soft_nano,
     AlertKind.HARD_LIMIT: orgs.c.spending_limit_hard_nano,
 }
-_SPENT = cycle_totals.c.cost_prompt_nano + cycle_totals.c.cost_completion_nano
 _FIRST = {name: insert.returning(alerts.c.kind) for name, insert in keeping(alerts).items()}
 
 
@@ -34,7 +34,7 @@ def _is_due(kind: AlertKind, limit: ColumnElement[int]) -> ColumnElement[bool]:
         alerts.c.cycle_start_us == cycle_totals.c.cycle_start_us,
         alerts.c.kind == kind.value,
     )
-    return and_(limit > 0, limit <= _SPENT, ~told)
+    return and_(limit > 0, limit <= SPENT, ~told)
 
 
 _DUE = {kind: _is_due(kind, limit) for kind, limit in _LIMITS.items()}
@@ -42,7 +42,7 @@ _CROSSED = (
     select(
         orgs.c.id,
         cycle_totals.c.cycle_start_us,
-        _SPENT.label("spent_nano"),
+        SPENT.label("spent_nano"),
         *_LIMITS.values(),
         *(is_due.label(kind) for kind, is_due in _DUE.items()),
     )
@@ -71,8 +71,7 @@ def raise_alert(
     alert = {"org_id": org, "cycle_start_us": cycle_start_us, "kind": kind.value, "raised_us": now_us}
     if db.execute(_FIRST[db.dialect.name], alert).first() is None:
         return False
-    letter = {"kind": f"alert.{kind}", "content": dict(content), "added_us": now_us}
-    db.execute(insert(outbox).values(id=new_id(now_us), org_id=org, **letter))
+    add_letter(db, org, f"alert.{kind}", content, now_us)
     return True
 
 

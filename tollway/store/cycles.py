@@ -6,12 +6,15 @@ or totals.
 """
 
 from collections import defaultdict
+from collections.abc import Collection
 
 from sqlalchemy import Connection, bindparam, func, insert, select
 
+from tollway.domain.clock import US_PER_S
 from tollway.domain.cycle import Cycle, cycle_among
 from tollway.domain.ids import OrgId
-from tollway.store.schema import cycles
+from tollway.store.database import all_orgs
+from tollway.store.schema import cycle_totals, cycles
 
 _OF_ORG = (
     select(cycles.c.start_us, cycles.c.end_us)
@@ -27,6 +30,15 @@ _AROUND = _OF_ORG.where(
 ).limit(2)
 """The one that began last at a moment, and the next one: all that `cycle_among` looks at."""
 _STORE = insert(cycles)
+_NEAR_US = 40 * 86_400 * US_PER_S
+"""A cycle that ended before that cuts no calendar month of now."""
+_NEAR = (
+    select(cycles.c.org_id, cycles.c.start_us, cycles.c.end_us)
+    .where(cycles.c.org_id.in_(bindparam("wanted", expanding=True)), cycles.c.end_us > bindparam("near_us"))
+    .order_by(cycles.c.start_us)
+)
+SPENT = cycle_totals.c.cost_prompt_nano + cycle_totals.c.cost_completion_nano
+"""What was spent in a cycle, nano-dollars."""
 
 
 class CountingCycles:
@@ -56,6 +68,15 @@ class CountingCycles:
 def current_cycle(db: Connection, org: OrgId, now_us: int) -> Cycle:
     """The cycle that holds this moment, stored or not; nothing is written."""
     return cycle_among(_around(db, org, now_us), now_us)
+
+
+@all_orgs
+def current_cycles(db: Connection, wanted: Collection[OrgId], now_us: int) -> dict[OrgId, Cycle]:
+    """The same of many, in one query."""
+    stored: defaultdict[str, list[Cycle]] = defaultdict(list)
+    for row in db.execute(_NEAR, {"wanted": list(wanted), "near_us": now_us - _NEAR_US}):
+        stored[row.org_id].append(Cycle(start_us=row.start_us, end_us=row.end_us))
+    return {org: cycle_among(stored[org], now_us) for org in wanted}
 
 
 def stored_cycles(db: Connection, org: OrgId) -> list[Cycle]:

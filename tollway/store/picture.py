@@ -8,23 +8,27 @@ from collections import defaultdict
 from collections.abc import Collection
 from sys import intern
 
-from sqlalchemy import Connection, func, select, tuple_
+from sqlalchemy import Connection, bindparam, select, tuple_
 
 from tollway.domain.body import PrivacyLevel
 from tollway.domain.clock import US_PER_S
-from tollway.domain.cycle import Cycle, cycle_among
 from tollway.domain.ids import AppId, OrgId
 from tollway.domain.series import Gauges, Metric, Series
+from tollway.store.cycles import SPENT, current_cycles
 from tollway.store.database import all_orgs
-from tollway.store.schema import apps, cycle_totals, cycles, grants, org_totals, orgs, series_totals
+from tollway.store.grants import free_balances
+from tollway.store.schema import apps, cycle_totals, orgs, series_totals
 
 DELETED_APP_US = 3_600 * US_PER_S
 """How long a deleted app still has series: its last calls end, and are folded, before that."""
 
-_NEAR_US = 40 * 86_400 * US_PER_S
-"""A cycle that ended before that cuts no calendar month of now."""
 _METRICS = {metric.value: metric for metric in Metric}
-_SPENT = cycle_totals.c.cost_prompt_nano + cycle_totals.c.cost_completion_nano
+_SPEND = select(cycle_totals.c.org_id, SPENT.label("nano")).where(
+    tuple_(cycle_totals.c.org_id, cycle_totals.c.cycle_start_us).in_(bindparam("starts", expanding=True))
+)
+_SETTINGS = select(
+    orgs.c.id, orgs.c.rate_limit, orgs.c.spending_limit_soft_nano, orgs.c.spending_limit_hard_nano
+).where(orgs.c.id.in_(bindparam("wanted", expanding=True)))
 
 
 @all_orgs
@@ -64,42 +68,18 @@ def read_totals(
 @all_orgs
 def read_gauges(db: Connection, wanted: Collection[OrgId], now_us: int) -> dict[OrgId, Gauges]:
     """What samples say of now; of each organisation, in as many queries for all as for one."""
-    stored: defaultdict[str, list[Cycle]] = defaultdict(list)
-    near = (cycles.c.org_id.in_(wanted), cycles.c.end_us > now_us - _NEAR_US)
-    for row in db.execute(select(cycles).where(*near).order_by(cycles.c.start_us)):
-        stored[row.org_id].append(Cycle(start_us=row.start_us, end_us=row.end_us))
-    starts = [(org, cycle_among(stored[org], now_us).start_us) for org in wanted]
-    spent = db.execute(
-        select(cycle_totals.c.org_id, _SPENT.label("nano")).where(
-            tuple_(cycle_totals.c.org_id, cycle_totals.c.cycle_start_us).in_(starts)
-        )
-    )
+    starts = [(org, cycle.start_us) for org, cycle in current_cycles(db, wanted, now_us).items()]
+    spent = db.execute(_SPEND, {"starts": starts})
     spend = {row.org_id: row.nano for row in spent}
-    given = (
-        select(grants.c.org_id, func.sum(grants.c.amount_nano).label("nano"))
-        .where(grants.c.org_id.in_(wanted))
-        .group_by(grants.c.org_id)
-        .subquery()
-    )
-    rows = db.execute(
-        select(
-            orgs.c.id,
-            orgs.c.rate_limit,
-            orgs.c.spending_limit_soft_nano,
-            orgs.c.spending_limit_hard_nano,
-            (func.coalesce(given.c.nano, 0) - func.coalesce(org_totals.c.trial_nano, 0)).label("balance"),
-        )
-        .outerjoin(given, given.c.org_id == orgs.c.id)
-        .outerjoin(org_totals, org_totals.c.org_id == orgs.c.id)
-        .where(orgs.c.id.in_(wanted))
-    )
+    balances = free_balances(db, wanted)
+    rows = db.execute(_SETTINGS, {"wanted": list(wanted)})
     return {
         OrgId(row.id): Gauges(
             spend=spend.get(row.id, 0),
             soft_limit=row.spending_limit_soft_nano or 0,
             hard_limit=row.spending_limit_hard_nano or 0,
             requests_per_minute=row.rate_limit,
-            free_balance=int(row.balance),
+            free_balance=balances[OrgId(row.id)],
         )
         for row in rows
     }

@@ -9,17 +9,18 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
-from sqlalchemy import Connection, RowMapping, bindparam, insert, select, tuple_, update
+from sqlalchemy import Connection, RowMapping, bindparam, select, tuple_, update
 
 from tollway.domain.body import PrivacyLevel
 from tollway.domain.clock import US_PER_MS, US_PER_S
 from tollway.domain.destination import Destination, DestinationKind
-from tollway.domain.ids import AppId, OrgId, new_id
+from tollway.domain.ids import AppId, OrgId
 from tollway.domain.series import NO_GAUGES, Gauges, Series
 from tollway.store.database import all_orgs
 from tollway.store.integrations import sealing_context
+from tollway.store.outbox import add_letter
 from tollway.store.picture import read_app_levels, read_gauges, read_totals
-from tollway.store.schema import integrations, ledger, org_totals, orgs, outbox
+from tollway.store.schema import integrations, ledger, org_totals, orgs
 from tollway.store.vault import Vault, VaultError
 
 State = Literal["ok", "retrying", "refused"]
@@ -208,23 +209,11 @@ def note_pushes(db: Connection, notes: Sequence[Note], now_us: int) -> list[bool
     ours = [note for note in notes if _is_ours(note, rows)]
     if ours:
         db.execute(_NOTE, [_noted(note, rows[note.org, note.kind], now_us) for note in ours])
-    letters = [
-        {
-            "id": new_id(now_us),
-            "org_id": note.org,
-            "kind": "integration.refused",
-            "content": {
-                "kind": note.kind,
-                "endpoint": rows[note.org, note.kind]["endpoint"],
-                "answer": note.error,
-            },
-            "added_us": now_us,
-        }
-        for note in ours
-        if note.state == "refused" and rows[note.org, note.kind]["told_us"] is None
-    ]
-    if letters:
-        db.execute(insert(outbox), letters)
+    for note in ours:
+        row = rows[note.org, note.kind]
+        if note.state == "refused" and row["told_us"] is None:
+            content = {"kind": note.kind, "endpoint": row["endpoint"], "answer": note.error}
+            add_letter(db, note.org, "integration.refused", content, now_us)
     return [_is_ours(note, rows) for note in notes]
 
 
