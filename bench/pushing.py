@@ -13,12 +13,13 @@ from collections.abc import Awaitable, Callable
 from contextlib import ExitStack
 from pathlib import Path
 
+import msgspec
 import uvloop
 from sqlalchemy import Connection, insert
 
 from bench.processes import line_of, running
 from tollway.domain.ids import OrgId, UserId, new_id
-from tollway.domain.series import BUCKET_LABELS, NO_GAUGES, Metric, Series
+from tollway.domain.series import BUCKET_LABELS, NO_GAUGES, Metric, Series, Totals
 from tollway.domain.token import masked
 from tollway.push.samples import Picture
 from tollway.settings import Settings
@@ -78,7 +79,8 @@ async def push(folder: Path, port: int) -> None:
         begun, used = time.monotonic(), time.process_time()
         await asyncio.sleep(_INTERVALS * _INTERVAL_S)
         share = (time.process_time() - used) / (time.monotonic() - begun)
-        print(_told(share, len(Picture("org", "here").samples(dict.fromkeys(_SERIES, 1), NO_GAUGES))))
+        totals = Totals(msgspec.json.encode(_SERIES).decode(), [1] * len(_SERIES))
+        print(_told(share, len(Picture("org", "here").samples(totals, NO_GAUGES))))
         sys.stdout.flush()
         pushing.cancel()
 

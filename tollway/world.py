@@ -32,7 +32,8 @@ from tollway.metering.recovery import Recovery
 from tollway.providers.catalog import Catalog, Configured, Vendor
 from tollway.providers.connection import VendorConnection
 from tollway.providers.prices import compile_configured
-from tollway.push.probe import Prober
+from tollway.push.addresses import LookUp, Resolver, ask_the_system
+from tollway.push.delivery import Outbound
 from tollway.push.worker import Pusher, Run
 from tollway.settings import Settings, SettingsError
 from tollway.store.apps import find_caller
@@ -93,6 +94,8 @@ class World:
             # The restored database does not know what this process holds of limits.
             self.gateway.limits.drop()
             await self.database.write(return_leases, self.journal.id, self.clock.now_us())
+            await self.recovery.renew_instance()
+        await self.folder.mark()
 
     async def tidy(self) -> None:
         """Give back what lies idle of limits, and tell the journal of refused calls."""
@@ -110,7 +113,7 @@ class World:
 
 @asynccontextmanager
 async def open_world(
-    settings: Settings, *, clock: Clock | None = None, runs_tasks: bool = True
+    settings: Settings, *, clock: Clock | None = None, ask: LookUp = ask_the_system, runs_tasks: bool = True
 ) -> AsyncIterator[World]:
     """Build and start everything; on leaving, stop it and store what was metered.
 
@@ -163,15 +166,13 @@ async def open_world(
                 database=database,
                 vault=vault,
                 clock=clock,
-                instance=deployment,
-                allowed=settings.push_allowed,
-                tls=settings.push_tls,
+                outbound=outbound_of(settings, ask),
                 interval_s=settings.push_interval_s,
-                deadline_s=settings.push_deadline_s,
             ),
         )
         stack.push_async_callback(_fold_the_rest, world)
         if runs_tasks:
+            await world.recovery.notice_restored()  # before anything is pushed
             await stack.enter_async_context(_tasks(world))
         yield world
 
@@ -261,6 +262,7 @@ async def _fold_the_rest(world: World) -> None:
             world.gateway.limits.refused.flush(journal, world.clock.now_us())
             await journal.sync()
             await world.folder.drain()
+            await world.folder.mark()
             if not (journal.open or journal.trouble or world.folder.is_damaged):
                 now_us, folded_to = world.clock.now_us(), world.folder.folded_to
                 await world.database.write(close_journal, journal.id, now_us, folded_to=folded_to)
@@ -373,13 +375,13 @@ def _make_data_dir(settings: Settings) -> None:
         raise SettingsError(f"data_dir: {error}") from None
 
 
-def prober_of(settings: Settings, deployment: str) -> Prober:
-    """What sends probes to receivers."""
-    return Prober(
+def outbound_of(settings: Settings, ask: LookUp = ask_the_system) -> Outbound:
+    """How receivers are reached; made once, as it reads the authorities. SettingsError without any."""
+    return Outbound(
         allowed=settings.push_allowed,
+        resolver=Resolver(settings.push_deadline_s, ask),
         tls=settings.push_tls,
         deadline_s=settings.push_deadline_s,
-        instance=deployment,
     )
 
 

@@ -1,11 +1,15 @@
 """How pushing goes, as the admin sees it, and probes: what receivers say, and to whom tokens go."""
 
+import asyncio
+from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 from sqlalchemy import Connection, select
 
 from tests.control.people import member
+from tests.push.certificates import Authority
 from tests.push.rows import change_integration, fold_entries, integration_of, plain_entry
 from tests.push.test_worker import pair, put
 from tests.world.stage import OPERATOR_TOKEN, Answer, Stage, Tenant
@@ -13,6 +17,8 @@ from tollway.demo.receiver import ScriptedAnswer
 from tollway.domain.clock import US_PER_S
 from tollway.domain.moment import iso
 from tollway.push.probe import PROBE_METRIC
+from tollway.settings import Settings
+from tollway.store.deployment import renew_instance
 from tollway.store.schema import outbox
 
 OFF = {
@@ -224,3 +230,29 @@ class TestProbes:
         )
         assert (await probe(stage, acme.user_token)).status == 403
         assert stage.prometheus.requests == []
+
+    async def test_its_samples_are_of_the_instance_that_pushes_are(self, stage: Stage) -> None:
+        acme = await stage.tenant()
+        await stage.integrate(acme)
+        database = stage.world.database
+        instance = await database.write(renew_instance, stage.clock.now_us())
+        assert (await probe(stage, acme.user_token)).json["prom"]["ok"]
+        (labels,) = [labels for labels in stage.prometheus.series() if ("__name__", PROBE_METRIC) in labels]
+        assert ("instance", instance) in labels
+
+
+class TestAuthorities:
+    @pytest.fixture
+    def bundle(self, tmp_path: Path) -> Path:
+        return Authority(tmp_path).bundle
+
+    @pytest.fixture
+    def settings(self, settings: Settings, bundle: Path) -> Settings:
+        return msgspec.structs.replace(settings, push_ca_bundle=str(bundle))
+
+    async def test_are_read_at_the_start_and_not_for_each_probe(self, stage: Stage, bundle: Path) -> None:
+        acme = await stage.tenant()
+        await stage.integrate(acme)
+        await asyncio.to_thread(bundle.unlink)
+        found = (await probe(stage, acme.user_token)).json
+        assert (found["prom"]["ok"], found["loki"]["ok"]) == (True, True)

@@ -1,6 +1,7 @@
 """The page that a scrape gets, read back by the library's own parser."""
 
 from collections import Counter
+from dataclasses import replace
 
 import pytest
 from hypothesis import given, settings
@@ -14,10 +15,8 @@ from tollway.domain.limit import Kind
 from tollway.domain.traffic import Traffic
 from tollway.store.gauges import Installation, Pushed
 
-
-def pushed(kind: str, state: str, **fields: object) -> Pushed:
-    known: dict[str, object] = {"since_us": NOON_US, "behind_rows": 0, "refused": 0, "too_old": 0}
-    return Pushed(kind=kind, state=state, **{**known, **fields})  # type: ignore[arg-type]  # any of its fields
+PROM = Pushed(kind="prom", state="ok", since_us=NOON_US, behind_rows=0, refused=0, too_old=0)
+LOKI = replace(PROM, kind="loki")
 
 
 def test_every_metric_is_announced_with_its_type_even_before_it_has_a_value() -> None:
@@ -102,9 +101,9 @@ def test_receivers_are_told_by_state_and_every_state_is_there() -> None:
     found = Installation(
         open_journals=3,
         pushed=[
-            pushed("loki", "ok", count=4, since_us=NOON_US - 3_000_000, behind_rows=20, refused=1, too_old=2),
-            pushed("loki", "retrying", refused=5),
-            pushed("prom", "refused", since_us=NOON_US + 1_000_000),
+            replace(LOKI, count=4, since_us=NOON_US - 3_000_000, behind_rows=20, refused=1, too_old=2),
+            replace(LOKI, state="retrying", refused=5),
+            replace(PROM, state="refused", since_us=NOON_US + 1_000_000),
         ],
     )
     told = page(installation=found)
@@ -145,7 +144,7 @@ def test_with_a_process_every_sample_bears_it_and_without_one_the_build_alone() 
 @given(st.text(st.characters(exclude_characters="\r", exclude_categories=["Cs"]), max_size=30))
 @settings(deadline=None, max_examples=100)
 def test_whatever_a_name_holds_it_stays_one_label(name: str) -> None:
-    found = Installation(open_journals=0, pushed=[], pushed_by_org=[pushed("prom", "ok", org=name)])
+    found = Installation(open_journals=0, pushed=[], pushed_by_org=[replace(PROM, org=name)])
     assert page(installation=found, by_org=True).labels("org") == {name}
 
 

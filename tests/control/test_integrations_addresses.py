@@ -7,8 +7,8 @@ from hypothesis import settings as bounds
 
 from tests.domain.spellings import private, spellings
 from tests.push.forbidden import DISGUISED, FORMLESS, LOOPBACK, PRIVATE
-from tests.push.names import scripted_names
 from tests.world.entries import ON_SQLITE
+from tests.world.names import Names
 from tests.world.stage import Answer, Stage, Tenant
 from tollway.settings import Settings
 
@@ -81,10 +81,8 @@ async def test_credentials_and_tricks_in_the_host_are_refused(stage: Stage) -> N
 
 
 @pytest.mark.parametrize("host", ["8.8.8.8", "[2606:4700:4700::1111]", "loki.example.com"])
-async def test_a_public_address_is_for_https_only(
-    stage: Stage, monkeypatch: pytest.MonkeyPatch, host: str
-) -> None:
-    scripted_names(monkeypatch).always("loki.example.com", ["8.8.8.8", "2606:4700:4700::1111"])
+async def test_a_public_address_is_for_https_only(stage: Stage, names: Names, host: str) -> None:
+    names.always("loki.example.com", ["8.8.8.8", "2606:4700:4700::1111"])
     acme = await stage.tenant()
     answer = await put(stage, acme, loki=f"http://{host}/loki/api/v1/push")
     assert answer.status == 422
@@ -98,9 +96,9 @@ async def test_a_public_address_is_for_https_only(
     "addresses", [["10.0.0.1"], ["8.8.8.8", "127.0.0.1"], ["2606:4700::1", "fd00::1"], ["64:ff9b::a00:1"]]
 )
 async def test_a_name_with_a_private_address_is_refused(
-    stage: Stage, monkeypatch: pytest.MonkeyPatch, addresses: list[str]
+    stage: Stage, names: Names, addresses: list[str]
 ) -> None:
-    scripted_names(monkeypatch).always("metadata.example.com", addresses)
+    names.always("metadata.example.com", addresses)
     acme = await stage.tenant()
     found = await refusals(stage, acme, "metadata.example.com")
     assert {type_ for type_, _ in found} == {"address_refused"}

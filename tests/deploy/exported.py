@@ -5,6 +5,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping
 
 from tests.deploy.promql import Matcher, Query
+from tests.push.entries import totals_of
 from tests.world.clock import NOON_US
 from tests.world.entries import ORG, cost, entry
 from tollway.domain.errors import Limited
@@ -48,7 +49,7 @@ def totals(rounds: int) -> Counter[Series]:
 
 def picture(org: str, rounds: int, gauges: Gauges = GAUGES) -> list[Sample]:
     """What is pushed of an organisation after so many rounds."""
-    return Picture(org, "deployment-1").samples(totals(rounds), gauges)
+    return Picture(org, "deployment-1").samples(totals_of(totals(rounds)), gauges)
 
 
 def _one_round() -> Iterator[tuple[Series, int]]:

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 
+import msgspec
 from hypothesis import strategies as st
 
 from tests.world.clock import NOON_US
@@ -9,6 +10,7 @@ from tollway.domain.ids import AppId, KeyId, OrgId, RequestId, new_id
 from tollway.domain.ledger import Entry, Outcome
 from tollway.domain.money import Nano
 from tollway.domain.price import Cost
+from tollway.domain.series import Series, Totals
 from tollway.domain.usage import PROMPT_SIDE, Unit
 from tollway.store.usage import StoredEntry
 
@@ -19,6 +21,11 @@ slugs = st.from_regex(r"[a-z0-9]{1,12}(-[a-z0-9]{1,12}){0,2}", fullmatch=True)
 texts = st.text(st.characters(exclude_categories=["Cs", "Cc"]), min_size=1, max_size=30)
 amounts = st.one_of(st.integers(0, 5), st.integers(0, 2**40))
 units = st.dictionaries(st.sampled_from(Unit), amounts)
+
+
+def totals_of(values: Mapping[Series, int]) -> Totals:
+    """As the store reads them."""
+    return Totals(named=msgspec.json.encode(list(values)).decode(), values=list(values.values()))
 
 
 def cost_of_units(by_unit: Mapping[Unit, int], version: str = "test@1") -> Cost:

@@ -6,20 +6,33 @@ from contextlib import closing
 import msgspec
 import pytest
 
+from tests.push.entries import ORG
 from tests.push.forbidden import DISGUISED, LOOPBACK, PRIVATE
-from tests.push.names import scripted_names
 from tests.push.rows import integration_of
+from tests.world.names import Names
 from tests.world.stage import Stage
 from tollway.domain.destination import parse_endpoint, parse_networks
-from tollway.push.addresses import AddressInfo, AddressRefusedError, guarded, reachable_refusal
+from tollway.push.addresses import (
+    AddressInfo,
+    AddressRefusedError,
+    LookUp,
+    Resolver,
+    ask_the_system,
+    guarded,
+    reachable_refusal,
+)
 from tollway.settings import Settings
 from tollway.world import open_world
+
+
+async def refusal_of(url: str, allowed: str = "", ask: LookUp = ask_the_system) -> str | None:
+    return await reachable_refusal(parse_endpoint(url), parse_networks(allowed), Resolver(5, ask), ORG)
 
 
 @pytest.mark.parametrize("scheme", ["http", "https"])
 @pytest.mark.parametrize("host", LOOPBACK + PRIVATE)
 async def test_private_addresses_are_refused_and_the_setting_is_named(scheme: str, host: str) -> None:
-    refused = await reachable_refusal(parse_endpoint(f"{scheme}://{host}/api/v1/write"), ())
+    refused = await refusal_of(f"{scheme}://{host}/api/v1/write")
     assert refused is not None
     assert "TOLLWAY_PUSH_ALLOW_CIDRS" in refused
 
@@ -29,31 +42,26 @@ async def test_private_addresses_are_refused_and_the_setting_is_named(scheme: st
 async def test_an_address_in_disguise_is_refused_whatever_the_operator_allows(
     host: str, allowed: str
 ) -> None:
-    refused = await reachable_refusal(parse_endpoint(f"https://{host}/"), parse_networks(allowed))
+    refused = await refusal_of(f"https://{host}/", allowed)
     assert refused is not None
     assert "write it plainly" in refused or "percent sign" in refused
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "LOCALHOST", "[::1]", "[::ffff:127.0.0.1]"])
 async def test_the_operator_may_allow_the_loopback(host: str) -> None:
-    allowed = parse_networks("127.0.0.0/8, ::1/128")
-    assert await reachable_refusal(parse_endpoint(f"http://{host}/"), allowed) is None
+    assert await refusal_of(f"http://{host}/", "127.0.0.0/8, ::1/128") is None
 
 
 @pytest.mark.parametrize("host", ["nobody.invalid", "a..b", "a" * 64 + ".invalid", "☃" * 64 + ".invalid"])
 async def test_a_host_that_does_not_resolve_is_not_refused(host: str) -> None:
-    assert await reachable_refusal(parse_endpoint(f"https://{host}/"), ()) is None
+    assert await refusal_of(f"https://{host}/") is None
 
 
 @pytest.mark.parametrize("host", ["localhost.", "api.localhost", "API.LOCALHOST.", "a.\uff4cocalhost\u3002"])
-async def test_a_name_of_the_loopback_is_refused_also_where_nobody_knows_it(
-    monkeypatch: pytest.MonkeyPatch, host: str
-) -> None:
-    names = scripted_names(monkeypatch)
+async def test_a_name_of_the_loopback_is_refused_also_where_nobody_knows_it(names: Names, host: str) -> None:
     names.unknown(parse_endpoint(f"https://{host}/").host)
-    assert "is at 127.0.0.1" in str(await reachable_refusal(parse_endpoint(f"https://{host}/"), ()))
-    allowed = parse_networks("127.0.0.0/8")
-    assert await reachable_refusal(parse_endpoint(f"https://{host}/"), allowed) is None
+    assert "is at 127.0.0.1" in str(await refusal_of(f"https://{host}/", ask=names))
+    assert await refusal_of(f"https://{host}/", "127.0.0.0/8", ask=names) is None
 
 
 @pytest.mark.parametrize(
@@ -68,17 +76,16 @@ async def test_a_name_of_the_loopback_is_refused_also_where_nobody_knows_it(
     ],
 )
 async def test_a_name_is_refused_if_any_of_its_addresses_is(
-    monkeypatch: pytest.MonkeyPatch, addresses: list[str], refused: bool
+    names: Names, addresses: list[str], refused: bool
 ) -> None:
-    names = scripted_names(monkeypatch)
     names.always("prometheus.example.com", addresses)
-    found = await reachable_refusal(parse_endpoint("https://prometheus.example.com/"), ())
+    found = await refusal_of("https://prometheus.example.com/", ask=names)
     assert (found is not None) == refused
 
 
 async def test_a_public_address_is_for_https_only() -> None:
-    assert await reachable_refusal(parse_endpoint("https://8.8.8.8/"), ()) is None
-    refused = await reachable_refusal(parse_endpoint("http://8.8.8.8/"), ())
+    assert await refusal_of("https://8.8.8.8/") is None
+    refused = await refusal_of("http://8.8.8.8/")
     assert refused is not None
     assert "unencrypted" in refused
 
@@ -140,7 +147,7 @@ async def test_a_receiver_stored_while_it_was_allowed_is_refused_at_push_once_it
     async with open_world(stricter, clock=stage.clock, runs_tasks=False) as world:
         await world.settled()
     stored = await integration_of(stage.world.database, acme, "prom")
-    refused = await reachable_refusal(parse_endpoint(endpoint), stricter.push_allowed)
+    refused = await refusal_of(endpoint, stricter.push_allow_cidrs)
     assert stored.last_error == refused
     assert f"{host} is at 127.0.0.1" in stored.last_error
     assert stored.last_success_us is None

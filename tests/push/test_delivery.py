@@ -2,7 +2,6 @@
 
 import asyncio
 import ssl
-from base64 import b64encode
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import UTC, timedelta
@@ -17,38 +16,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.peers.postgres import free_port
-from tests.push.entries import ORG
 from tests.push.receivers import answering, read_head, server
+from tests.push.senders import BASIC, TOKEN, USER, outbound, sender, verdict_of
 from tests.world.clock import NOON_US
 from tollway.demo.loki import LokiReceiver
 from tollway.demo.receiver import ScriptedAnswer
 from tollway.domain.clock import moment
-from tollway.domain.destination import Destination, parse_networks
-from tollway.domain.token import Secret
-from tollway.push.delivery import Outcome, Sender, Verdict, judge
+from tollway.push.delivery import Outcome, Verdict, judge
 
-USER, TOKEN = "123456", "glc_a-token-of-some-length"
-BASIC = b64encode(f"{USER}:{TOKEN}".encode()).decode()
 PUSH = "/loki/api/v1/push"
-
-
-@asynccontextmanager
-async def sender(
-    endpoint: str, *, token: str = TOKEN, allowed: str = "127.0.0.0/8", deadline_s: float = 5
-) -> AsyncIterator[Sender]:
-    destination = Destination(org_id=ORG, kind="loki", user=USER, token=Secret(token), endpoint=endpoint)
-    made = Sender(destination, parse_networks(allowed), deadline_s)
-    try:
-        yield made
-    finally:
-        await made.close()
-
-
-async def verdict_of(
-    endpoint: str, *, token: str = TOKEN, allowed: str = "127.0.0.0/8", deadline_s: float = 5
-) -> Verdict:
-    async with sender(endpoint, token=token, allowed=allowed, deadline_s=deadline_s) as made:
-        return await made.post(b"body", {"Content-Type": "application/json"})
 
 
 @asynccontextmanager
@@ -189,7 +165,7 @@ async def test_a_reason_has_no_control_characters_and_survives_broken_text() -> 
 
 async def test_a_receiver_that_hangs_is_given_up_at_the_deadline() -> None:
     async with loki(ScriptedAnswer(status=204, delay_s=30)) as double:
-        verdict = await verdict_of(double.url + PUSH, deadline_s=0.1)
+        verdict = await verdict_of(double.url + PUSH, outbound(deadline_s=0.1))
     assert verdict == Verdict(outcome="retry", reason="no answer in time")
 
 
@@ -201,7 +177,7 @@ async def test_a_receiver_that_drips_its_head_is_given_up_at_the_deadline() -> N
             await asyncio.sleep(0.01)
 
     async with server(drip) as address:
-        verdict = await verdict_of(f"http://{address}/", deadline_s=0.15)
+        verdict = await verdict_of(f"http://{address}/", outbound(deadline_s=0.15))
     assert verdict.outcome == "retry"
 
 
@@ -272,7 +248,7 @@ async def test_a_name_that_has_no_address_now_is_tried_again() -> None:
 
 async def test_a_name_with_several_addresses_that_are_all_refused_is_refused() -> None:
     # glibc finds the loopback's addresses, of both kinds where there are, for this name.
-    verdict = await verdict_of("https://*/", allowed="")
+    verdict = await verdict_of("https://*/", outbound(allowed=""))
     assert verdict.outcome == "refused"
     assert str(verdict.reason).startswith("* is at ")
 

@@ -6,10 +6,10 @@ import msgspec
 import pytest
 
 from tests.push.forbidden import DISGUISED, FORMLESS, LOOPBACK, PRIVATE
-from tests.push.names import scripted_names
 from tests.push.receivers import server
 from tests.push.rows import integration_of
-from tests.push.senders import listing, sender, verdict_of
+from tests.push.senders import listing, outbound, sender, verdict_of
+from tests.world.names import Names
 from tests.world.stage import Stage
 from tollway.domain.destination import parse_endpoint
 from tollway.settings import Settings
@@ -20,7 +20,7 @@ from tollway.settings import Settings
 async def test_nothing_is_connected_to(scheme: str, host: str) -> None:
     heads: list[bytes] = []
     async with server(listing(heads)) as address:
-        verdict = await verdict_of(f"{scheme}://{host}:{address.rpartition(':')[2]}/", allowed="")
+        verdict = await verdict_of(f"{scheme}://{host}:{address.rpartition(':')[2]}/", outbound(allowed=""))
     assert verdict.outcome == "refused"
     assert verdict.reason
     assert heads == []
@@ -33,11 +33,9 @@ def test_what_is_no_endpoint_has_no_sender(host: str) -> None:
 
 
 @pytest.mark.parametrize("address", ["8.8.8.8", "2606:4700:4700::1111", "::ffff:8.8.8.8"])
-async def test_no_credentials_go_unencrypted_to_a_public_address(
-    monkeypatch: pytest.MonkeyPatch, address: str
-) -> None:
-    scripted_names(monkeypatch).always("prometheus.example.com", [address])
-    verdict = await verdict_of("http://prometheus.example.com/api/prom/push")
+async def test_no_credentials_go_unencrypted_to_a_public_address(names: Names, address: str) -> None:
+    names.always("prometheus.example.com", [address])
+    verdict = await verdict_of("http://prometheus.example.com/api/prom/push", outbound(ask=names))
     assert verdict.outcome == "refused"
     assert "not sent unencrypted" in str(verdict.reason)
 
@@ -54,44 +52,44 @@ async def test_no_credentials_go_unencrypted_to_a_public_address(
 )
 @pytest.mark.parametrize("scheme", ["http", "https"])
 async def test_each_address_that_a_name_has_is_asked_about(
-    monkeypatch: pytest.MonkeyPatch, scheme: str, answers: list[str]
+    names: Names, scheme: str, answers: list[str]
 ) -> None:
-    scripted_names(monkeypatch).always("prometheus.example.com", answers)
+    names.always("prometheus.example.com", answers)
     heads: list[bytes] = []
     async with server(listing(heads)) as address:
         port = address.rpartition(":")[2]
-        verdict = await verdict_of(f"{scheme}://prometheus.example.com:{port}/", allowed="192.168.0.0/16")
+        verdict = await verdict_of(
+            f"{scheme}://prometheus.example.com:{port}/", outbound(allowed="192.168.0.0/16", ask=names)
+        )
     assert verdict.outcome == "refused"
     assert "prometheus.example.com is at" in str(verdict.reason)
     assert heads == []
 
 
 async def test_a_name_that_moves_between_two_pushes_is_refused_at_the_second(
-    monkeypatch: pytest.MonkeyPatch,
+    names: Names,
 ) -> None:
-    names = scripted_names(monkeypatch)
     names.always("prometheus.example.com", ["127.0.0.1"])
     heads: list[bytes] = []
     closing = b"HTTP/1.1 204 No Content\r\nConnection: close\r\n\r\n"
     async with server(listing(heads, closing)) as address:
         endpoint = f"http://prometheus.example.com:{address.rpartition(':')[2]}/"
-        async with sender(endpoint, allowed="127.0.0.1/32") as made:
+        async with sender(endpoint, outbound(allowed="127.0.0.1/32", ask=names)) as made:
             assert (await made.post(b"1", {})).outcome == "sent"
         names.always("prometheus.example.com", ["127.0.0.2"])
-        async with sender(endpoint, allowed="127.0.0.1/32") as made:
+        async with sender(endpoint, outbound(allowed="127.0.0.1/32", ask=names)) as made:
             assert (await made.post(b"2", {})).outcome == "refused"
     assert len(heads) == 1
 
 
 async def test_a_name_that_denies_its_private_addresses_when_asked_anew_got_nothing_all_the_same(
-    monkeypatch: pytest.MonkeyPatch,
+    names: Names,
 ) -> None:
-    names = scripted_names(monkeypatch)
     names.first_then("prometheus.example.com", ["127.0.0.1", "127.0.0.2"], ["8.8.8.8"])
     heads: list[bytes] = []
     async with server(listing(heads)) as address:
         port = address.rpartition(":")[2]
-        verdict = await verdict_of(f"https://prometheus.example.com:{port}/", allowed="")
+        verdict = await verdict_of(f"https://prometheus.example.com:{port}/", outbound(allowed="", ask=names))
     assert verdict.outcome in ("refused", "retry")
     assert heads == []
 
@@ -121,9 +119,8 @@ class TestAName:
 
     @pytest.mark.parametrize("later", [["127.0.0.1"], ["::1", "127.0.0.1"]])
     async def test_that_is_public_at_put_and_private_at_the_push_gets_nothing(
-        self, stage: Stage, monkeypatch: pytest.MonkeyPatch, later: list[str]
+        self, stage: Stage, names: Names, later: list[str]
     ) -> None:
-        names = scripted_names(monkeypatch)
         names.first_then("prometheus.example.com", ["8.8.8.8"], later)
         opened: list[bytes] = []
 

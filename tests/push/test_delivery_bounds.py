@@ -8,7 +8,7 @@ import zlib
 import pytest
 
 from tests.push.receivers import Talk, answering, read_head, server
-from tests.push.senders import TOKEN, sender, verdict_of
+from tests.push.senders import TOKEN, outbound, sender, verdict_of
 from tests.world.waiting import until
 
 A_LITTLE = 4 * 1024 * 1024
@@ -88,7 +88,7 @@ async def test_what_never_comes_to_an_answer_is_given_up_at_the_deadline(start: 
             await asyncio.sleep(0.01)
 
     async with server(drip) as address:
-        verdict = await verdict_of(f"http://{address}/", deadline_s=0.15)
+        verdict = await verdict_of(f"http://{address}/", outbound(deadline_s=0.15))
     assert verdict.outcome == "retry"
 
 
@@ -161,7 +161,7 @@ async def test_beside_a_bad_receiver_another_is_served(bad: Talk) -> None:
     async with (
         server(bad) as bad_address,
         server(answering(b"HTTP/1.1 204 No Content\r\nConnection: close\r\n\r\n")) as good_address,
-        sender(f"http://{bad_address}/", deadline_s=0.2) as one,
+        sender(f"http://{bad_address}/", outbound(deadline_s=0.2)) as one,
         sender(f"http://{good_address}/") as other,
     ):
         harmed = asyncio.create_task(one.post(b"body", {}))

@@ -9,11 +9,9 @@ import pytest
 
 from tests.push.certificates import PAST, Authority
 from tests.push.receivers import server
-from tests.push.senders import BASIC, listing, verdict_of
+from tests.push.senders import BASIC, SYSTEM_TLS, listing, outbound, verdict_of
 from tollway.push.delivery import Verdict
 from tollway.settings import Settings
-
-SYSTEM = Settings().push_tls
 
 
 def trusting(authority: Authority) -> ssl.SSLContext:
@@ -32,17 +30,17 @@ async def test_a_receiver_that_the_bundle_s_authority_vouches_for_is_pushed_to(
     heads: list[bytes] = []
     async with server(listing(heads), authority.context(["127.0.0.1", "localhost"])) as address:
         endpoint = f"https://{host}:{address.rpartition(':')[2]}/"
-        verdict = await verdict_of(endpoint, tls=trusting(authority))
+        verdict = await verdict_of(endpoint, outbound(tls=trusting(authority)))
     assert verdict.outcome == "sent"
     (head,) = heads
     assert f"Basic {BASIC}".encode() in head
 
 
-async def refused_by(context: ssl.SSLContext, tls: ssl.SSLContext | None, host: str = "127.0.0.1") -> Verdict:
+async def refused_by(context: ssl.SSLContext, tls: ssl.SSLContext, host: str = "127.0.0.1") -> Verdict:
     """A push to a receiver that must not see anything of it."""
     heads: list[bytes] = []
     async with server(listing(heads), context) as address:
-        verdict = await verdict_of(f"https://{host}:{address.rpartition(':')[2]}/", tls=tls)
+        verdict = await verdict_of(f"https://{host}:{address.rpartition(':')[2]}/", outbound(tls=tls))
     assert heads == []
     assert verdict.outcome == "retry"  # nothing is lost: a certificate may be put right
     assert "certificate" in str(verdict.reason)
@@ -50,9 +48,8 @@ async def refused_by(context: ssl.SSLContext, tls: ssl.SSLContext | None, host: 
     return verdict
 
 
-@pytest.mark.parametrize("tls", [None, SYSTEM], ids=["no context", "the system's authorities"])
-async def test_without_the_bundle_it_sees_no_token(authority: Authority, tls: ssl.SSLContext | None) -> None:
-    await refused_by(authority.context(["127.0.0.1"]), tls)
+async def test_without_the_bundle_it_sees_no_token(authority: Authority) -> None:
+    await refused_by(authority.context(["127.0.0.1"]), SYSTEM_TLS)
 
 
 async def test_a_bundle_replaces_the_authorities_and_another_s_word_is_not_taken(
@@ -84,7 +81,7 @@ async def test_an_expired_certificate_sees_no_token(authority: Authority) -> Non
 
 async def test_versions_of_tls_that_are_broken_are_not_spoken(authority: Authority) -> None:
     tls = trusting(authority)
-    assert min(tls.minimum_version, SYSTEM.minimum_version) >= ssl.TLSVersion.TLSv1_2
+    assert min(tls.minimum_version, SYSTEM_TLS.minimum_version) >= ssl.TLSVersion.TLSv1_2
     assert tls.check_hostname
     assert tls.verify_mode is ssl.CERT_REQUIRED
 

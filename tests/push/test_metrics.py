@@ -2,9 +2,12 @@
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from itertools import pairwise
+from typing import Literal
 
 import pytest
 
+from tests.metering.ledgers import forget
 from tests.push.rows import fold_entries, integration_of, plain_entry
 from tests.push.test_worker import delivery_of, put
 from tests.push.test_worker_tasks import opened, pushing
@@ -43,10 +46,10 @@ async def one_call(stage: Stage) -> AsyncIterator[Tenant]:
     ],
 )
 async def test_a_receiver_is_spoken_to_in_what_it_proves_to_understand_and_that_is_remembered(
-    stage: Stage, accepts: str, first: list[str], then: list[str], protocol: str
+    stage: Stage, accepts: Literal["1.0", "2.0", "415"], first: list[str], then: list[str], protocol: str
 ) -> None:
     async with one_call(stage) as acme:
-        stage.prometheus.accepts = accepts  # type: ignore[assignment]  # pytest's parameters are no literals
+        stage.prometheus.accepts = accepts
         await stage.settled()
         assert versions(stage.prometheus) == first
         assert (await integration_of(stage.world.database, acme, "prom")).protocol == protocol
@@ -112,6 +115,31 @@ async def test_the_series_of_an_integration_that_is_removed_end_with_stale_marke
         await until(lambda: all(map(is_stale, last_values(stage.prometheus))))
         await until(lambda: not [name for name in pushing() if "prom" in name])
     assert stage.prometheus.series()
+
+
+async def test_the_series_of_a_restored_database_begin_anew_and_the_former_ones_end(
+    stage: Stage, settings: Settings
+) -> None:
+    async with opened(stage, settings):
+        acme = await stage.tenant()
+        await stage.integrate(acme)
+        for _ in range(3):
+            await stage.chat(acme)
+        await stage.world.folder.fold_all()
+        await until(lambda: stage.prometheus.total("tollway_requests_total") == 3)
+        forget(stage.world.database)
+        await stage.world.recover()
+        former = {"instance": stage.world.deployment}
+        stage.clock.advance(1)
+        await until(lambda: not stage.prometheus.total("tollway_requests_total", **former))
+        await until(lambda: stage.prometheus.total("tollway_requests_total") == 3)
+    falls = [
+        labels
+        for labels, samples in stage.prometheus.series().items()
+        for (_, before), (_, after) in pairwise(samples)
+        if dict(labels)["__name__"].endswith(("_total", "_bucket", "_count")) and after < before
+    ]
+    assert falls == []
 
 
 async def test_the_series_go_on_where_only_the_token_of_their_receiver_was_sent_again(

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.push.entries import entries
+from tests.push.entries import entries, totals_of
 from tests.world.clock import NOON_US
 from tests.world.stage import Stage
 from tollway.domain.ids import OrgId
@@ -66,7 +66,7 @@ def folded(done: list[Entry], away: Iterable[Refused] = ()) -> Counter[Series]:
 def picture(done: list[Entry], away: Iterable[Refused] = ()) -> list[Sample]:
     return [
         sample
-        for sample in Picture("acme", "here").samples(folded(done, away), NO_GAUGES)
+        for sample in Picture("acme", "here").samples(totals_of(folded(done, away)), NO_GAUGES)
         if ("app" in dict(sample.labels))
     ]
 

@@ -109,18 +109,18 @@ def test_a_row_older_than_loki_takes_is_skipped_and_counted() -> None:
     too_old_us = NOON_US - MAX_AGE_US - 1
     (push,) = pushes(rows(too_old_us, NOON_US, too_old_us, too_old_us + 1, too_old_us))
     assert seqs([push]) == [[2, 4]]
-    assert push.skipped == {"too_old": 3}
+    assert push.too_old == [1, 3, 5]
     assert push.upto_seq == 5
 
 
 def test_rows_that_are_all_too_old_are_a_push_without_lines() -> None:
     (push,) = pushes(rows(NOON_US - MAX_AGE_US - 1, 0, -1))
-    assert (push.lines, push.skipped, push.upto_seq, push.size_bytes) == ([], {"too_old": 3}, 3, 0)
+    assert (push.lines, push.too_old, push.upto_seq, push.size_bytes) == ([], [1, 2, 3], 3, 0)
 
 
 def test_nothing_is_skipped_without_reason() -> None:
     (push,) = pushes(rows(NOON_US))
-    assert (push.skipped, push.upto_seq) == ({}, 1)
+    assert (push.too_old, push.upto_seq) == ([], 1)
 
 
 def test_a_push_has_a_thousand_lines_at_most() -> None:

@@ -299,7 +299,7 @@ async def test_an_organisation_without_calls_is_pushed_what_there_is_now_of_it(s
     assert of_apps(stage.prometheus) == set()
     assert stage.prometheus.value("tollway_spend_usd", org="acme") == 0
     assert stage.prometheus.value("tollway_rate_limit_requests_per_minute") == 200
-    assert stage.loki.requests == []
+    assert stage.loki.lines() == []
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -163,9 +163,42 @@ async def test_lines_too_old_for_the_receiver_are_skipped_and_counted(stage: Sta
     assert (stored.cursor_seq, stored.dropped, stored.too_old) == (2, 0, 1)
 
 
+async def test_a_receiver_that_there_is_nothing_for_yet_is_asked_once_whether_it_would_take_it(
+    stage: Stage,
+) -> None:
+    acme = await stage.tenant()
+    await stage.integrate(acme)
+    await stage.settled()
+    asked_us = stage.clock.now_us()
+    assert (len(stage.loki.requests), stage.loki.lines()) == (1, [])
+    for _ in range(3):
+        stage.clock.advance(15)
+        await stage.settled()
+    stored = await integration_of(stage.world.database, acme, "loki")
+    assert (stored.state, stored.last_error, stored.dropped) == ("ok", None, 0)
+    assert stored.last_success_us == asked_us
+    assert len(stage.loki.requests) == 1
+
+
+async def test_one_that_would_not_take_it_is_no_success(stage: Stage) -> None:
+    acme = await stage.tenant()
+    await stage.integrate(acme)
+    stage.loki.scripted.append(ScriptedAnswer(status=401, body="no such token"))
+    await stage.settled()
+    stored = await integration_of(stage.world.database, acme, "loki")
+    assert (stored.state, stored.last_error) == ("refused", "401 no such token")
+    assert stored.last_success_us is None
+    stage.clock.advance(300)
+    await stage.settled()
+    stored = await integration_of(stage.world.database, acme, "loki")
+    assert (stored.state, stored.last_error) == ("ok", None)
+
+
 async def test_rows_of_which_all_are_too_old_move_the_cursor_without_a_request(stage: Stage) -> None:
     acme = await stage.tenant()
     await stage.integrate(acme)
+    await stage.settled()
+    stage.loki.requests.clear()
     await fold_rows(stage, acme, 3)
     stage.clock.advance(8 * 24 * 3600)
     await stage.settled()

@@ -155,11 +155,8 @@ async def test_while_the_database_is_away_tasks_go_on(stage: Stage, caplog: pyte
         database=away,
         vault=world.vault,
         clock=world.clock,
-        instance="here",
-        allowed=(),
-        tls=world.settings.push_tls,
+        outbound=world.pusher.outbound,
         interval_s=1,
-        deadline_s=1,
     )
 
     def start(_run: Callable[[], Awaitable[None]], name: str) -> asyncio.Task[None]:

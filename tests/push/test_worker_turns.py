@@ -35,11 +35,8 @@ def pusher(stage: Stage, id_: str, *, vault: Vault | None = None) -> Pusher:
         database=world.database,
         vault=vault or world.vault,
         clock=stage.clock,
-        instance=world.deployment,
-        allowed=world.settings.push_allowed,
-        tls=world.settings.push_tls,
+        outbound=replace(world.pusher.outbound, deadline_s=INTERVAL_S),
         interval_s=INTERVAL_S,
-        deadline_s=INTERVAL_S,
     )
 
 

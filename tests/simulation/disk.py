@@ -119,6 +119,8 @@ class Folder:
         self.holder: Life | None = None
         """Who has the lock."""
         self.note = b""
+        self.folded = 0
+        """How far the ledger has it, as was noted last."""
 
 
 class Platter:
@@ -304,6 +306,14 @@ class SimulatedDisk(Disk):
     def note(self, journal: JournalId) -> bytes:
         """What was noted when it was made."""
         return self._folder(journal).note
+
+    def mark_folded(self, journal: JournalId, offset: int) -> None:
+        """Note how far the ledger has it."""
+        self._folder(journal).folded = offset
+
+    def marked_folded(self, journal: JournalId) -> int:
+        """What was noted last."""
+        return self._folder(journal).folded
 
     def journals(self) -> Sequence[JournalId]:
         """All that lie here."""

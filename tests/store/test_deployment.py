@@ -6,7 +6,13 @@ from sqlalchemy import select
 
 from tests.world.clock import NOON_US
 from tollway.store.database import Database
-from tollway.store.deployment import claim_operator, identify, operator_token_hash
+from tollway.store.deployment import (
+    claim_operator,
+    identify,
+    operator_token_hash,
+    read_instance,
+    renew_instance,
+)
 from tollway.store.schema import deployment
 
 
@@ -39,3 +45,12 @@ def test_one_of_several_becomes_the_operator(database: Database) -> None:
         won = list(threads.map(lambda own: database.write_here(lambda db: claim_operator(db, own)), hashes))
     assert won.count(True) == 1
     assert database.write_here(operator_token_hash) == hashes[won.index(True)]
+
+
+def test_the_instance_of_metrics_is_the_deployment_until_it_is_renewed(database: Database) -> None:
+    made = database.write_here(lambda db: identify(db, NOON_US))
+    assert database.write_here(read_instance) == made
+    renewed = database.write_here(lambda db: renew_instance(db, NOON_US))
+    assert renewed != made
+    assert database.write_here(read_instance) == renewed
+    assert database.write_here(lambda db: identify(db, NOON_US)) == made

@@ -10,9 +10,10 @@ from tests.world.clock import NOON_US
 from tests.world.entries import ON_POSTGRESQL, batch, entry, make_org
 from tollway.domain.destination import DestinationKind
 from tollway.domain.ids import OrgId
-from tollway.domain.series import Metric
+from tollway.domain.series import NO_TOTALS, Metric
 from tollway.domain.token import masked
 from tollway.store.database import Database
+from tollway.store.deployment import identify
 from tollway.store.integrations import (
     Integration,
     find_integrations,
@@ -34,6 +35,7 @@ S = 1_000_000
 
 @pytest.fixture
 def org(database: Database) -> OrgId:
+    database.write_here(lambda db: identify(db, NOON_US))
     return database.write_here(make_org)
 
 
@@ -286,9 +288,12 @@ def test_a_turn_has_the_totals_of_its_own_organisation_only(database: Database, 
     put(database, org)
     put(database, other)
     found = taken(database, org).totals
-    requests = {series.label: value for series, value in found.items() if series.metric is Metric.REQUESTS}
+    by_series = dict(zip(found.series(), found.values, strict=True))
+    requests = {
+        series.label: value for series, value in by_series.items() if series.metric is Metric.REQUESTS
+    }
     assert requests == {"200": 2}
-    assert taken(database, other).totals == {}
+    assert taken(database, other).totals == NO_TOTALS
 
 
 def test_totals_that_only_a_later_version_knows_stop_no_push(database: Database, org: OrgId) -> None:

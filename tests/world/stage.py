@@ -5,7 +5,7 @@ Prometheus and Loki answer by HTTP. What tasks would do over time, `settled()` d
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +16,7 @@ import msgspec
 import pytest
 
 from tests.world.clock import TurningClock
+from tests.world.names import Names
 from tollway.cli.serve import listen, serving
 from tollway.demo.loki import LokiReceiver
 from tollway.demo.offer import BENCHMARK_MODEL, CHEAP_MODEL, with_demo
@@ -164,7 +165,15 @@ def settings(database_url: str, tmp_path: Path) -> Settings:
 
 
 @pytest.fixture
-async def stage(settings: Settings) -> AsyncIterator[Stage]:
+def names() -> Iterator[Names]:
+    """The name servers of a stage."""
+    scripted = Names()
+    yield scripted
+    scripted.end()
+
+
+@pytest.fixture
+async def stage(settings: Settings, names: Names) -> AsyncIterator[Stage]:
     """A running stage, on SQLite and on PostgreSQL in turn."""
     clock = TurningClock()
     user, token, now = RECEIVER_USER, RECEIVER_TOKEN, clock.now_s
@@ -175,7 +184,7 @@ async def stage(settings: Settings) -> AsyncIterator[Stage]:
         )
         loki = await stack.enter_async_context(LokiReceiver(user=user, token=token, now=now))
         offered = with_demo(settings, vendor, VENDOR_KEY)
-        world = await stack.enter_async_context(open_world(offered, clock=clock, runs_tasks=False))
+        world = await stack.enter_async_context(open_world(offered, clock=clock, ask=names, runs_tasks=False))
         listener = listen("127.0.0.1", 0)
         stack.callback(listener.close)
         accepting = asyncio.Event()

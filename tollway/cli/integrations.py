@@ -18,10 +18,9 @@ from tollway.domain.errors import Forbidden, StoreUnavailable
 from tollway.domain.ids import OrgId
 from tollway.settings import Settings
 from tollway.store.database import Database
-from tollway.store.deployment import identify
 from tollway.store.integrations import list_destinations
 from tollway.store.orgs import name_of
-from tollway.world import prober_of, vault_of
+from tollway.world import outbound_of, vault_of
 
 Command = Callable[[Settings, Database, OrgId | None], Coroutine[None, None, int]]
 
@@ -83,9 +82,11 @@ async def _test(settings: Settings, database: Database, org: OrgId | None) -> in
     if org is None:
         raise AssertionError("unreachable: the argument is required")
     now_us = SystemClock().now_us()
-    prober = prober_of(settings, await database.write(identify, now_us))
+    outbound = outbound_of(settings)
     try:
-        answers = await probe_stored(database, org, prober=prober, vault=vault_of(settings), now_us=now_us)
+        answers = await probe_stored(
+            database, org, outbound=outbound, vault=vault_of(settings), now_us=now_us
+        )
     except Forbidden as error:
         print(f"tollway: --org: {error}", file=sys.stderr)
         return 2

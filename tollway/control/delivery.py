@@ -21,8 +21,10 @@ from tollway.domain.ids import OrgId
 from tollway.domain.moment import iso
 from tollway.domain.org import Permission
 from tollway.domain.token import MASK, Secret
-from tollway.push.probe import Answer, Prober
+from tollway.push.delivery import Outbound
+from tollway.push.probe import Answer, probe
 from tollway.store.database import Database
+from tollway.store.deployment import read_instance
 from tollway.store.integrations import Integration, find_integrations, sealing_context
 from tollway.store.orgs import name_of
 from tollway.store.turns import Status, read_status
@@ -81,7 +83,7 @@ async def probe_receivers(
     person: Person,
     given: Mapping[DestinationKind, Receiver],
     *,
-    prober: Prober,
+    outbound: Outbound,
     vault: Vault,
     now_us: int,
 ) -> dict[DestinationKind, Answer | None]:
@@ -91,7 +93,7 @@ async def probe_receivers(
     """
     org = permitted_org(person, Permission.EDITOR_ORG)
     if not given:
-        return await probe_stored(database, org, prober=prober, vault=vault, now_us=now_us)
+        return await probe_stored(database, org, outbound=outbound, vault=vault, now_us=now_us)
     masked = [
         Fault(
             loc=("body", kind, "token"),
@@ -103,39 +105,42 @@ async def probe_receivers(
     ]
     if masked:
         raise Invalid(*masked)
-    await check_endpoints(given, prober.allowed)
-    name = await database.read(_name_of_active, org)
-    return {
-        kind: await prober.probe(_destination(org, kind, given[kind]), name, now_us)
-        if kind in given
-        else None
-        for kind in KINDS
-    }
-
-
-async def probe_stored(
-    database: Database, org: OrgId, *, prober: Prober, vault: Vault, now_us: int
-) -> dict[DestinationKind, Answer | None]:
-    """Probe the organisation's stored receivers with their stored tokens. StoreUnavailable, Forbidden."""
-    stored = await database.read(find_integrations, org)
-    name = await database.read(_name_of_active, org)
+    await check_endpoints(given, org, outbound)
+    name, instance = await database.read(_labels_of_active, org)
     answers: dict[DestinationKind, Answer | None] = dict.fromkeys(KINDS)
-    for kind in KINDS:
-        if kind in stored:
-            answers[kind] = await _probe_stored(stored[kind], org, name, prober, vault, now_us)
+    for kind, receiver in given.items():
+        answers[kind] = await probe(
+            _destination(org, kind, receiver), outbound, org_name=name, instance=instance, now_us=now_us
+        )
     return answers
 
 
-async def _probe_stored(
-    stored: Integration, org: OrgId, name: str, prober: Prober, vault: Vault, now_us: int
-) -> Answer:
+async def probe_stored(
+    database: Database, org: OrgId, *, outbound: Outbound, vault: Vault, now_us: int
+) -> dict[DestinationKind, Answer | None]:
+    """Probe the organisation's stored receivers with their stored tokens. StoreUnavailable, Forbidden."""
+    stored = await database.read(find_integrations, org)
+    name, instance = await database.read(_labels_of_active, org)
+    answers: dict[DestinationKind, Answer | None] = dict.fromkeys(KINDS)
+    for kind in KINDS:
+        if kind not in stored:
+            continue
+        try:
+            receiver = _opened(stored[kind], org, vault)
+        except VaultError:
+            text = "the stored token does not open: send it again"
+            answers[kind] = Answer(is_ok=False, status=None, text=text)
+            continue
+        answers[kind] = await probe(
+            _destination(org, kind, receiver), outbound, org_name=name, instance=instance, now_us=now_us
+        )
+    return answers
+
+
+def _opened(stored: Integration, org: OrgId, vault: Vault) -> Receiver:
     context = sealing_context(org, stored.kind, stored.user, stored.endpoint)
-    try:
-        token = vault.open(stored.token_sealed, context).reveal()
-    except VaultError:
-        return Answer(is_ok=False, status=None, text="the stored token does not open: send it again")
-    receiver = Receiver(user=stored.user, token=token, endpoint=stored.endpoint)
-    return await prober.probe(_destination(org, stored.kind, receiver), name, now_us)
+    token = vault.open(stored.token_sealed, context).reveal()
+    return Receiver(user=stored.user, token=token, endpoint=stored.endpoint)
 
 
 def _destination(org: OrgId, kind: DestinationKind, receiver: Receiver) -> Destination:
@@ -148,6 +153,7 @@ def _destination(org: OrgId, kind: DestinationKind, receiver: Receiver) -> Desti
     )
 
 
-def _name_of_active(db: Connection, org: OrgId) -> str:
+def _labels_of_active(db: Connection, org: OrgId) -> tuple[str, str]:
+    """The organisation's name, and the `instance` of its metrics; Forbidden if it is not active."""
     require_active(db, org)
-    return name_of(db, org)
+    return name_of(db, org), read_instance(db)

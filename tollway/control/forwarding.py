@@ -18,7 +18,8 @@ from tollway.domain.clock import US_PER_MS, Clock
 from tollway.domain.destination import Destination
 from tollway.domain.ids import OrgId
 from tollway.domain.token import Secret
-from tollway.push.delivery import Sender, Verdict
+from tollway.push.addresses import Resolver
+from tollway.push.delivery import Outbound, Sender, Verdict
 from tollway.push.metrics import MetricsPush
 from tollway.push.remote_write import Protocol
 from tollway.push.samples import Metadata, MetricType, Sample
@@ -52,9 +53,15 @@ async def forward(forwarding: Forwarding, clock: Clock, each_s: float = EACH_S) 
         token=forwarding.password,
         endpoint=forwarding.write_url,
     )
-    sender = Sender(destination, _EVERYWHERE, _DEADLINE_S, create_default_context())
+    outbound = Outbound(
+        allowed=_EVERYWHERE,
+        resolver=Resolver(_DEADLINE_S),
+        tls=create_default_context(),
+        deadline_s=_DEADLINE_S,
+    )
+    sender = Sender(destination, outbound)
     described: dict[str, Metadata] = {}
-    metrics = MetricsPush("", described)
+    metrics = MetricsPush(described)
     metrics.protocol = Protocol.V2
     failures = 0
     async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=_DEADLINE_S)) as session:

@@ -5,19 +5,20 @@ only ever kept for the receiver that it was stored for. Does not own the form of
 (`domain/destination.py`) or whether an address may be reached (`push/addresses.py`).
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from sqlalchemy import Connection
 
 from tollway.control.access import permitted_org, require_active
 from tollway.domain.caller import Person
-from tollway.domain.destination import DestinationKind, Network, parse_endpoint
+from tollway.domain.destination import DestinationKind, parse_endpoint
 from tollway.domain.errors import Fault, Invalid
 from tollway.domain.ids import OrgId
 from tollway.domain.org import Organisation, Permission
 from tollway.domain.token import MASK, masked
 from tollway.push.addresses import reachable_refusal
+from tollway.push.delivery import Outbound
 from tollway.store.changes import announce
 from tollway.store.database import Database
 from tollway.store.integrations import (
@@ -53,7 +54,7 @@ async def put_integrations(
     wanted: Wanted,
     *,
     vault: Vault,
-    allowed: Sequence[Network],
+    outbound: Outbound,
     now_us: int,
 ) -> Organisation:
     """Store the receivers of the person's current organisation; the record as it is then.
@@ -61,11 +62,11 @@ async def put_integrations(
     Forbidden; Invalid, naming each field that cannot be accepted, and then nothing is stored.
     """
     org = permitted_org(person, Permission.EDITOR_ORG)
-    await check_endpoints(wanted, allowed)
+    await check_endpoints(wanted, org, outbound)
     return await database.write(_store, org, wanted, vault, now_us)
 
 
-async def check_endpoints(wanted: Wanted, allowed: Sequence[Network]) -> None:
+async def check_endpoints(wanted: Wanted, org: OrgId, outbound: Outbound) -> None:
     """Invalid, naming each endpoint that may not be pushed to."""
     faults = []
     for kind, receiver in wanted.items():
@@ -73,10 +74,11 @@ async def check_endpoints(wanted: Wanted, allowed: Sequence[Network]) -> None:
             continue
         loc = ("body", kind, "endpoint")
         try:
-            refused = await reachable_refusal(parse_endpoint(receiver.endpoint), allowed)
+            endpoint = parse_endpoint(receiver.endpoint)
         except ValueError as error:
             faults.append(Fault(loc=loc, msg=str(error), type="url_invalid"))
             continue
+        refused = await reachable_refusal(endpoint, outbound.allowed, outbound.resolver, org)
         if refused:
             faults.append(Fault(loc=loc, msg=refused, type="address_refused"))
     if faults:

@@ -155,7 +155,7 @@ def _dropped(seen: Seen) -> Iterable[Value]:
 
 
 def _lag_s(each: Pushed, now_us: int) -> float:
-    return max(0, now_us - each.since_us) / US_PER_S
+    return 0.0 if each.since_us is None else max(0, now_us - each.since_us) / US_PER_S
 
 
 METRICS: Sequence[Metric | Distribution] = (

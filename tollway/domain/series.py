@@ -6,10 +6,12 @@ folded: it carries the app's slug, not its id.
 """
 
 from bisect import bisect_left
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import NamedTuple
+
+import msgspec
 
 from tollway.domain.ledger import Entry
 from tollway.domain.refusal import Refused
@@ -64,6 +66,23 @@ class Series(NamedTuple):
     metric: Metric
     label: str
 
+
+class Totals(NamedTuple):
+    """All-time totals of one organisation, in one order: which series they are of, and their values.
+
+    `named` is a JSON array of the series, each an array; it is the same text as long as they are the same.
+    """
+
+    named: str
+    values: Sequence[int]
+
+    def series(self) -> list[Series]:
+        """Which series they are of."""
+        return _decode_series(self.named)
+
+
+_decode_series = msgspec.json.Decoder(list[Series]).decode
+NO_TOTALS = Totals(named="[]", values=())
 
 Place = tuple[str, str, str]
 """App, model and provider: where a series stands."""

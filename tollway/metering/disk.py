@@ -2,6 +2,7 @@
 
     ROOT/JOURNAL/lock           held by `flock` while the journal's process lives; has the journal's note
     ROOT/JOURNAL/00000000.tlw   segments, numbered
+    ROOT/JOURNAL/folded         how far the ledger has it, as last seen by its process
 
 Owns files and locks; does not own what is in a segment (`frames.py`). Only the release of the
 lock means that a process is dead: the kernel releases it, whatever the process died of.
@@ -20,6 +21,8 @@ from pathlib import Path
 from tollway.domain.ids import JournalId
 
 _LOCK = "lock"
+_FOLDED = "folded"
+_FOLDED_DIGITS = 20
 _SEGMENT = re.compile(r"(\d{8})\.tlw")
 
 
@@ -118,6 +121,21 @@ class Disk:
             return (self.root / journal / _LOCK).read_bytes()
         except FileNotFoundError:
             return b""
+
+    def mark_folded(self, journal: JournalId, offset: int) -> None:
+        """Note that the ledger has the journal up to here: a database that lacks it was restored. OSError."""
+        descriptor = os.open(self.root / journal / _FOLDED, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            os.pwrite(descriptor, f"{offset:0{_FOLDED_DIGITS}}".encode(), 0)
+        finally:
+            os.close(descriptor)
+
+    def marked_folded(self, journal: JournalId) -> int:
+        """What was noted last; 0 if nothing is, or can be read."""
+        try:
+            return int((self.root / journal / _FOLDED).read_bytes())
+        except (OSError, ValueError):
+            return 0
 
     def journals(self) -> Sequence[JournalId]:
         """All that lie here, oldest first."""

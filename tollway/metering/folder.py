@@ -7,6 +7,7 @@ of processes that died (`recovery.py`).
 """
 
 import asyncio
+import contextlib
 import logging
 from operator import itemgetter
 
@@ -89,6 +90,8 @@ class Folder:
         self.is_damaged = False
         """Whether records of the journal cannot be read: their calls are settled by its recovery."""
         self._one_at_a_time = asyncio.Lock()
+        self._was_restored = False
+        self._marked = 0
 
     @property
     def folded_to(self) -> int:
@@ -155,6 +158,7 @@ class Folder:
                 folded_to = await fold_batch(self._database, batch, self._clock)
                 is_behind, self._folded_to = folded_to < batch.upto, folded_to
                 if is_behind:  # the database was restored
+                    self._was_restored = True
                     return True
                 self._oldest_us = None
                 self.num_rows += len(batch.entries)
@@ -167,13 +171,22 @@ class Folder:
         """If the database was restored to an earlier state, fold again what it lacks; whether it was."""
         async with self._one_at_a_time:
             folded_to = await self._database.write(position_of, self._journal.id, self._clock.now_us())
-            if folded_to >= self._folded_to:
-                return False
-            _log.warning("the database was restored: %d records are folded again", self.waiting)
-            self._folded_to = folded_to
-            self._reader = None
-        await self.fold_all()
-        return True
+            is_restored = self._was_restored or folded_to < self._folded_to
+            self._was_restored = False
+            if is_restored:
+                _log.warning("the database was restored: what it lacks is folded again")
+                self._folded_to = folded_to
+                self._reader = None
+        if is_restored:
+            await self.fold_all()
+        return is_restored
+
+    async def mark(self) -> None:
+        """Note on the disk how far the ledger has the journal, so that a restored database is noticed."""
+        if self._marked != self._folded_to:
+            self._marked = self._folded_to
+            with contextlib.suppress(OSError):  # a disk without room: the next mark may be taken
+                await asyncio.to_thread(self._disk.mark_folded, self._journal.id, self._marked)
 
     async def _new_reader(self) -> Reader:
         reader = await open_reader(self._database, self._disk, self._journal.id, self._folded_to)

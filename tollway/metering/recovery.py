@@ -20,6 +20,7 @@ from tollway.metering.disk import Disk
 from tollway.metering.folder import RECORDS_PER_BATCH, fold_batch, open_reader
 from tollway.metering.reader import Piece, Reader
 from tollway.store.database import Database
+from tollway.store.deployment import renew_instance
 from tollway.store.journals import JournalState, close_journal, position_of, states_of
 
 _log = logging.getLogger(__name__)
@@ -42,11 +43,28 @@ class Recovery:
         self._clock = clock
         self._own = own
         self._unreadable: set[JournalId] = set()
+        self._lacking: set[JournalId] = set()
 
     @property
     def num_unreadable(self) -> int:
         """Journals here that were given up, since they cannot be read."""
         return len(self._unreadable)
+
+    async def notice_restored(self) -> Mapping[JournalId, JournalState]:
+        """What the database knows of the journals of others here; if it knew more before, it was restored."""
+        ids = [id_ for id_ in self._disk.journals() if id_ != self._own]
+        states = await self._database.read(states_of, ids)
+        known_to = {journal: states[journal].folded_to if journal in states else 0 for journal in ids}
+        lacking = {journal for journal in ids if self._disk.marked_folded(journal) > known_to[journal]}
+        if lacking - self._lacking:  # not again while it is brought up to date, or where it cannot be
+            await self.renew_instance()
+        self._lacking = lacking
+        return states
+
+    async def renew_instance(self) -> None:
+        """Let the series of metrics begin anew: receivers have seen more than a restored database knows."""
+        instance = await self._database.write(renew_instance, self._clock.now_us())
+        _log.warning("the database was restored: metrics are of the instance %s from now on", instance)
 
     async def recover(self) -> list[JournalId]:
         """Fold and close the journals of the dead; returns which. StoreUnavailable."""
@@ -57,8 +75,8 @@ class Recovery:
 
         Journals of living processes are folded as far as they are written, but not closed.
         """
+        states = await self.notice_restored()
         ids = [id_ for id_ in self._disk.journals() if id_ != self._own and id_ not in self._unreadable]
-        states = await self._database.read(states_of, ids)
         for journal in ids:
             state = states.get(journal)
             if state is not None and state.closed_us is not None:
@@ -139,6 +157,7 @@ class Recovery:
         if is_dead:
             with contextlib.suppress(OSError):  # the room is given back later, with the journal
                 self._disk.trim(journal, reader.number, reader.whole_bytes)
+                self._disk.mark_folded(journal, folded_to)
             await self._close(journal, folded_to, list(open_.values()))
         return folded_to - begun_at
 

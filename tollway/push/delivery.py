@@ -19,9 +19,16 @@ import aiohttp
 from tollway import __version__
 from tollway.domain.destination import Destination, Network, parse_endpoint
 from tollway.domain.token import MASK
-from tollway.push.addresses import AddressRefusedError, guarded, reachable_refusal
+from tollway.push.addresses import (
+    AddressRefusedError,
+    OrgResolver,
+    Resolver,
+    guarded,
+    reachable_refusal,
+)
 
-Outcome = Literal["sent", "bad_content", "retry", "refused"]
+Outcome = Literal["sent", "idle", "bad_content", "retry", "refused"]
+"""`idle`: there was nothing to send, so nothing is known of the receiver that was not before."""
 
 _SUCCESS = frozenset({200, 204})
 _BAD_CONTENT = frozenset({400, 413, 422})
@@ -50,6 +57,7 @@ class Verdict:
 
 
 SENT = Verdict(outcome="sent")
+IDLE = Verdict(outcome="idle")
 
 
 def judge(status: int, text: str, headers: Mapping[str, str]) -> Verdict:
@@ -80,22 +88,23 @@ def _seconds(headers: Mapping[str, str]) -> float | None:
     return min(max((until - now).total_seconds(), 0.0), _MAX_RETRY_AFTER_S)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outbound:
+    """How receivers are reached: at allowed addresses only, with certificates that `tls` checks."""
+
+    allowed: Sequence[Network]
+    resolver: Resolver
+    tls: ssl.SSLContext
+    deadline_s: float
+
+
 class Sender:
-    """The connections to one destination, at allowed addresses only; `tls` checks certificates.
+    """The connections to one destination."""
 
-    Without `tls` they are checked against the system's authorities.
-    """
-
-    def __init__(
-        self,
-        destination: Destination,
-        allowed: Sequence[Network],
-        deadline_s: float,
-        tls: ssl.SSLContext | None = None,
-    ) -> None:
+    def __init__(self, destination: Destination, outbound: Outbound) -> None:
         self.destination = destination
         self._endpoint = parse_endpoint(destination.endpoint)
-        self._allowed = allowed
+        self._outbound = outbound
         token = destination.token.reveal()
         authorization = {"Authorization": _basic(destination.user, token)} if destination.user else {}
         self._secrets = [_basic(destination.user, token).removeprefix("Basic "), token] if token else []
@@ -103,8 +112,9 @@ class Sender:
             connector=aiohttp.TCPConnector(
                 limit=_POOL,
                 keepalive_timeout=_KEPT_S,
-                ssl=tls or True,
-                socket_factory=guarded(self._endpoint, allowed),
+                ssl=outbound.tls,
+                resolver=OrgResolver(outbound.resolver, destination.org_id),
+                socket_factory=guarded(self._endpoint, outbound.allowed),
             ),
             cookie_jar=aiohttp.DummyCookieJar(),
             trust_env=False,  # a proxy would be all that the guard sees
@@ -114,7 +124,7 @@ class Sender:
                 **authorization,
                 "User-Agent": f"tollway/{__version__}",
             },
-            timeout=aiohttp.ClientTimeout(total=deadline_s),
+            timeout=aiohttp.ClientTimeout(total=outbound.deadline_s),
         )
 
     async def close(self) -> None:
@@ -133,7 +143,10 @@ class Sender:
             if isinstance(error.os_error, AddressRefusedError):
                 return Verdict(outcome="refused", reason=str(error.os_error))
             # A name with several addresses: their errors come as one text, so it is asked anew.
-            refused = await reachable_refusal(self._endpoint, self._allowed)
+            reached = self._outbound
+            refused = await reachable_refusal(
+                self._endpoint, reached.allowed, reached.resolver, self.destination.org_id
+            )
             if refused:
                 return Verdict(outcome="refused", reason=refused)
             return Verdict(outcome="retry", reason=f"no connection: {error.os_error}")

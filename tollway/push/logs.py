@@ -14,7 +14,7 @@ from tollway.domain.body import KEEPS_BODIES
 from tollway.domain.clock import Clock
 from tollway.domain.ids import OrgId
 from tollway.push import loki
-from tollway.push.delivery import SENT, Sender, Verdict
+from tollway.push.delivery import IDLE, SENT, Sender, Verdict
 from tollway.push.streams import MAX_LINES_PER_PUSH, Push, Streams
 from tollway.store.bodies import read_bodies
 from tollway.store.database import Database
@@ -34,7 +34,9 @@ _log = logging.getLogger(__name__)
 class NotePart(Protocol):
     """Moves the cursor; False if the turn is another process's now."""
 
-    def __call__(self, *, cursor_seq: int, refused: int = 0, too_old: int = 0) -> Awaitable[bool]:
+    def __call__(
+        self, verdict: Verdict, /, *, cursor_seq: int, refused: int = 0, too_old: int = 0
+    ) -> Awaitable[bool]:
         """Rows up to this one are done; so many of them were refused, or not sent."""
         ...
 
@@ -47,6 +49,7 @@ class LogsPush:
         self._org = org
         self._clock = clock
         self._streams: Streams | None = None
+        self._has_posted = False
 
     def forget(self) -> None:
         """Another process pushes now: what is in the streams is not known any more."""
@@ -55,15 +58,23 @@ class LogsPush:
     async def push(self, sender: Sender, turn: Turn, note: NotePart) -> Verdict | None:
         """The rows after the cursor, up to a bound for one turn; None if the turn was lost."""
         cursor = turn.cursor_seq
+        self._has_posted = False
         for _ in range(ROUNDS_PER_TURN):
             rows = await self._rows(cursor, ROWS_WITH_BODIES if _shows_bodies(turn) else MAX_LINES_PER_PUSH)
             if not rows:
-                return SENT
+                break
             verdict = await self._push_rows(sender, turn, rows, note)
             if verdict is not SENT:
                 return verdict
             cursor = rows[-1].seq
-        return SENT
+        if self._has_posted:
+            return SENT
+        return IDLE if turn.state == "ok" else await self._knock(sender)
+
+    async def _knock(self, sender: Sender) -> Verdict:
+        """Whether the receiver would take lines, where there are none yet."""
+        verdict = await sender.post(loki.knock(), loki.HEADERS)
+        return SENT if verdict.outcome == "bad_content" else verdict
 
     async def _push_rows(
         self, sender: Sender, turn: Turn, rows: Sequence[StoredEntry], note: NotePart
@@ -120,17 +131,20 @@ class LogsPush:
             is_bad = verdict.outcome == "bad_content"
             if is_bad:
                 _log.warning("line %d of %s is left out: %s", push.upto_seq, self._org, verdict.reason)
-            elif verdict.outcome != "sent":
+            elif verdict.outcome not in ("sent", "idle"):
                 return verdict
             else:
                 streams.sent(push)
-            if not await note(cursor_seq=push.upto_seq, refused=int(is_bad), too_old=len(push.too_old)):
+            done = IDLE if verdict is IDLE else SENT
+            counted = {"refused": int(is_bad), "too_old": len(push.too_old)}
+            if not await note(done, cursor_seq=push.upto_seq, **counted):
                 return None
         return SENT
 
     async def _post(self, sender: Sender, push: Push) -> Verdict:
         if not push.lines:
-            return SENT
+            return IDLE
+        self._has_posted = True
         return await sender.post(await asyncio.to_thread(push.encode), loki.HEADERS)
 
 

@@ -18,6 +18,11 @@ _NS_PER_US = 1_000
 _FASTEST = 1
 
 
+def knock() -> bytes:
+    """A push without a line: Loki answers 422 to those who may push, and to others that they may not."""
+    return bytes(cramjam.gzip.compress(b'{"streams":[]}', _FASTEST))
+
+
 def body(lines: Iterable[Line]) -> bytes:
     """A compressed push of these lines, in order of time in each stream; at least one line."""
     streams: defaultdict[Stream, list[Line]] = defaultdict(list)

@@ -7,6 +7,7 @@ stale marker, once. Owns both memories; does not own the picture (`samples.py`) 
 """
 
 from collections.abc import Mapping, Sequence
+from operator import attrgetter, is_
 
 from tollway.push.delivery import SENT, Sender, Verdict
 from tollway.push.remote_write import HEADERS, STALE, Encoder, Protocol, batches, is_stored
@@ -14,15 +15,15 @@ from tollway.push.samples import METADATA, Labels, Metadata, Picture, Sample
 from tollway.store.turns import Turn
 
 _UNSUPPORTED = 415
+_labels_of = attrgetter("labels")
 
 
 class MetricsPush:
     """What one process knows of one receiver of samples, between two pushes."""
 
-    def __init__(self, instance: str, metadata: Mapping[str, Metadata] = METADATA) -> None:
+    def __init__(self, metadata: Mapping[str, Metadata] = METADATA) -> None:
         self.protocol: Protocol | None = None
         self._metadata = metadata
-        self._instance = instance
         self._picture: Picture | None = None
         self._encoder = Encoder(Protocol.V2, metadata)
         self._live: dict[Labels, None] = {}
@@ -32,13 +33,15 @@ class MetricsPush:
         """The totals as they are now, in as many requests as they need."""
         if turn.protocol is not None:
             self.protocol = Protocol(turn.protocol)
-        if self._picture is None:
-            self._picture = Picture(turn.org_name, self._instance)
+        if self._picture is None or self._picture.instance != turn.instance:
+            self._picture = Picture(turn.org_name, turn.instance)
         samples = self._picture.samples(turn.totals, turn.gauges)
         return await self.replace(sender, samples, turn.sampled_ms)
 
     async def replace(self, sender: Sender, samples: Sequence[Sample], at_ms: int) -> Verdict:
         """A newer picture: these samples, and the end of every series that is not among them any more."""
+        if len(samples) == len(self._live) and all(map(is_, map(_labels_of, samples), self._live)):
+            return await self._send(sender, samples, at_ms, notes=False)  # as nearly always: nothing is new
         return await self.send(sender, [*samples, *self._ended(samples)], at_ms)
 
     async def end(self, sender: Sender, now_ms: int) -> Verdict:
@@ -57,15 +60,14 @@ class MetricsPush:
 
     def _ended(self, samples: Sequence[Sample]) -> list[Sample]:
         """Stale markers for what was sent, and is not among these."""
-        if len(samples) >= len(self._live) and all(
-            sample.labels is labels for sample, labels in zip(samples, self._live, strict=False)
-        ):
-            return []
         now = {sample.labels for sample in samples}
         return [Sample(labels, STALE) for labels in self._live if labels not in now]
 
     async def send(self, sender: Sender, samples: Sequence[Sample], at_ms: int) -> Verdict:
         """These samples, in as many requests as they need; the verdict on the first that failed, if any."""
+        return await self._send(sender, samples, at_ms, notes=True)
+
+    async def _send(self, sender: Sender, samples: Sequence[Sample], at_ms: int, *, notes: bool) -> Verdict:
         self._sent_ms = at_ms
         refused, verdict = None, SENT
         for batch in batches(samples):
@@ -74,7 +76,7 @@ class MetricsPush:
                 refused = verdict
             elif verdict.outcome != "sent":
                 return verdict
-            else:
+            elif notes:
                 self._note(batch)
         return refused or verdict
 

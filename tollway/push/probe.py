@@ -4,16 +4,14 @@ It is a sample, or a line, of its own name, so that nothing which is counted is 
 probe is; does not own who may send one (`control/delivery.py`).
 """
 
-import ssl
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import msgspec
 
 from tollway.domain.clock import US_PER_MS, US_PER_S
-from tollway.domain.destination import Destination, Network
+from tollway.domain.destination import Destination
 from tollway.push import loki
-from tollway.push.delivery import Sender
+from tollway.push.delivery import Outbound, Sender
 from tollway.push.lines import Line, Stream
 from tollway.push.metrics import MetricsPush
 from tollway.push.samples import JOB, Sample
@@ -31,41 +29,26 @@ class Answer:
     protocol: str | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Prober:
-    """What every probe needs; `org_name` and `instance` label it."""
-
-    allowed: Sequence[Network]
-    tls: ssl.SSLContext
-    deadline_s: float
-    instance: str
-
-    async def probe(self, destination: Destination, org_name: str, now_us: int) -> Answer:
-        """Send one sample, or one line, and say what came back; never raises for what the other end does."""
-        sender = Sender(destination, self.allowed, self.deadline_s, self.tls)
-        protocol = None
-        try:
-            if destination.kind == "prom":
-                metrics = MetricsPush(self.instance)
-                labels = {
-                    "__name__": PROBE_METRIC,
-                    "instance": self.instance,
-                    "job": JOB,
-                    "org": org_name,
-                }
-                sample = Sample(tuple(sorted(labels.items())), now_us / US_PER_S)
-                verdict = await metrics.send(sender, [sample], now_us // US_PER_MS)
-                protocol = metrics.protocol
-            else:
-                verdict = await sender.post(_line(org_name, now_us), loki.HEADERS)
-        finally:
-            await sender.close()
-        return Answer(
-            is_ok=verdict.outcome == "sent",
-            status=verdict.status,
-            text=verdict.reason,
-            protocol=protocol,
-        )
+async def probe(
+    destination: Destination, outbound: Outbound, *, org_name: str, instance: str, now_us: int
+) -> Answer:
+    """Send one sample, or one line, and say what came back; never raises for what the other end does."""
+    sender = Sender(destination, outbound)
+    protocol = None
+    try:
+        if destination.kind == "prom":
+            metrics = MetricsPush()
+            labels = {"__name__": PROBE_METRIC, "instance": instance, "job": JOB, "org": org_name}
+            sample = Sample(tuple(sorted(labels.items())), now_us / US_PER_S)
+            verdict = await metrics.send(sender, [sample], now_us // US_PER_MS)
+            protocol = metrics.protocol
+        else:
+            verdict = await sender.post(_line(org_name, now_us), loki.HEADERS)
+    finally:
+        await sender.close()
+    return Answer(
+        is_ok=verdict.outcome == "sent", status=verdict.status, text=verdict.reason, protocol=protocol
+    )
 
 
 def _line(org_name: str, now_us: int) -> bytes:

@@ -13,7 +13,7 @@ from typing import Literal, NamedTuple
 
 from tollway.domain.clock import US_PER_S
 from tollway.domain.money import NANO_PER_USD
-from tollway.domain.series import BUCKET_LABELS, Gauges, Metric, Place, Series
+from tollway.domain.series import BUCKET_LABELS, Gauges, Metric, Place, Series, Totals
 
 JOB = "tollway"
 RATE_LIMITED_CODE = "rate_limit_exceeded"
@@ -164,20 +164,19 @@ class Picture:
 
     def __init__(self, org: str, instance: str) -> None:
         self._org = org
-        self._instance = instance
-        self._series: list[Series] = []
+        self.instance = instance
+        self._named = ""
         self._plan: list[_Planned] = []
         self._gauges: dict[tuple[str, str], Labels] = {}
 
-    def samples(self, totals: Mapping[Series, int], gauges: Gauges) -> list[Sample]:
+    def samples(self, totals: Totals, gauges: Gauges) -> list[Sample]:
         """All totals and gauges as samples; histograms are summed up and complete."""
-        series = list(totals)
-        if series != self._series:
+        if totals.named != self._named:
             known = {planned[0]: planned[0] for planned in self._plan}
-            plan = _plan(series, self._org, self._instance)
+            plan = _plan(totals.series(), self._org, self.instance)
             self._plan = [(known.get(labels, labels), ats, per) for labels, ats, per in plan]
-            self._series = series
-        values = list(totals.values())
+            self._named = totals.named
+        values = totals.values
         found = [
             Sample(labels, (values[ats[0]] if len(ats) == 1 else sum([values[at] for at in ats])) / per)
             for labels, ats, per in self._plan
@@ -190,7 +189,7 @@ class Picture:
     def _labels(self, metric: MetricName, kind: str) -> Labels:
         key = (metric.name, kind)
         if key not in self._gauges:
-            labels = _labels(metric.name, self._org, self._instance, _ORG_PLACE, metric.label or "", kind)
+            labels = _labels(metric.name, self._org, self.instance, _ORG_PLACE, metric.label or "", kind)
             self._gauges[key] = labels
         return self._gauges[key]
 

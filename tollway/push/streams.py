@@ -48,11 +48,6 @@ class Push:
         return max(newest, self.too_old[-1] if self.too_old else 0)
 
     @property
-    def skipped(self) -> Mapping[str, int]:
-        """How many of its rows are not sent, by reason."""
-        return {"too_old": len(self.too_old)} if self.too_old else {}
-
-    @property
     def size_bytes(self) -> int:
         """What counts against the receiver's rate: text and metadata, before compression."""
         return sum(line.size_bytes for line in self.lines)

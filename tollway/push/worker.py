@@ -9,16 +9,15 @@ each line arrives at least once, in order. Owns pace and verdicts; does not own 
 import asyncio
 import logging
 import random
-import ssl
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 
 from tollway.domain.clock import US_PER_MS, US_PER_S, Clock
-from tollway.domain.destination import Destination, DestinationKind, Network
+from tollway.domain.destination import Destination, DestinationKind
 from tollway.domain.errors import StoreUnavailable
 from tollway.domain.ids import OrgId
-from tollway.push.delivery import Outcome, Sender, Verdict
+from tollway.push.delivery import Outbound, Outcome, Sender, Verdict
 from tollway.push.logs import LogsPush
 from tollway.push.metrics import MetricsPush
 from tollway.push.together import Together
@@ -37,8 +36,9 @@ _TURN_OUTLASTS_PAUSE = 1.25
 """A process that died is replaced within two intervals: this much, and half of one to notice."""
 _GATHERS_FOR = 1 / 60
 """Of an interval, so that many destinations' turns are one transaction."""
-_STATES: dict[Outcome, State] = {
+_STATES: dict[Outcome, State | None] = {
     "sent": "ok",
+    "idle": None,
     "bad_content": "retrying",
     "retry": "retrying",
     "refused": "refused",
@@ -62,11 +62,8 @@ class Pusher:
     database: Database
     vault: Vault
     clock: Clock
-    instance: str
-    allowed: Sequence[Network]
-    tls: ssl.SSLContext
+    outbound: Outbound
     interval_s: float
-    deadline_s: float
     turns: Together[Asked, Turn | VaultError | None] = field(init=False)
     notes: Together[Note, bool] = field(init=False)
 
@@ -130,7 +127,7 @@ class Delivery:
         self._sender: Sender | None = None
         self._failures = 0
         self._epoch: int | None = None
-        self._metrics = MetricsPush(pusher.instance)
+        self._metrics = MetricsPush()
         self._logs = LogsPush(pusher.database, self._org, pusher.clock)
         self._stay: asyncio.Timeout | None = None
         self._has_left = False
@@ -200,7 +197,7 @@ class Delivery:
 
     async def _take_turn(self) -> Turn | None:
         pusher = self._pusher
-        seconds = max(pusher.interval_s, pusher.deadline_s) * _TURN_OUTLASTS_PAUSE
+        seconds = max(pusher.interval_s, pusher.outbound.deadline_s) * _TURN_OUTLASTS_PAUSE
         until_us = _after(pusher.clock.now_us(), seconds)
         turn = await pusher.turns.ask(
             Asked(org=self._org, kind=self._kind, until_us=until_us), self._gather_s
@@ -213,14 +210,14 @@ class Delivery:
         if self._sender is None or _identity(self._sender.destination) != _identity(turn.destination):
             await self.close()
             pusher = self._pusher
-            self._sender = Sender(turn.destination, pusher.allowed, pusher.deadline_s, pusher.tls)
+            self._sender = Sender(turn.destination, pusher.outbound)
         return self._sender
 
     async def _push(self, sender: Sender, turn: Turn) -> Verdict | None:
         """Send what there is; None if the turn was lost meanwhile."""
         if self._kind == "prom":
             return await self._metrics.push(sender, turn)
-        note = partial(self._note, turn, Verdict(outcome="sent"), pause_s=self._pusher.deadline_s)
+        note = partial(self._note, turn, pause_s=self._pusher.outbound.deadline_s)
         return await self._logs.push(sender, turn, note)
 
     async def _note(
@@ -267,7 +264,7 @@ class Delivery:
     def _pause_s(self, verdict: Verdict) -> float:
         interval_s = self._pusher.interval_s
         match verdict.outcome:
-            case "sent" | "bad_content":
+            case "sent" | "idle" | "bad_content":
                 self._failures = 0
                 return interval_s
             case "refused":

@@ -76,7 +76,8 @@ def current_cycles(db: Connection, wanted: Collection[OrgId], now_us: int) -> di
     stored: defaultdict[str, list[Cycle]] = defaultdict(list)
     for row in db.execute(_NEAR, {"wanted": list(wanted), "near_us": now_us - _NEAR_US}):
         stored[row.org_id].append(Cycle(start_us=row.start_us, end_us=row.end_us))
-    return {org: cycle_among(stored[org], now_us) for org in wanted}
+    of_new = cycle_among([], now_us)
+    return {org: cycle_among(stored[org], now_us) if org in stored else of_new for org in wanted}
 
 
 def stored_cycles(db: Connection, org: OrgId) -> list[Cycle]:

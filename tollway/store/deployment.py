@@ -3,7 +3,7 @@
 Owns who is first to start; does not own what is printed then.
 """
 
-from sqlalchemy import Connection, insert, select, update
+from sqlalchemy import Connection, func, insert, select, update
 
 from tollway.domain.ids import new_id
 from tollway.store.database import all_orgs
@@ -13,13 +13,30 @@ from tollway.store.schema import deployment
 
 @all_orgs
 def identify(db: Connection, now_us: int) -> str:
-    """The deployment's id (metrics' `instance`); made on the first start."""
+    """The deployment's id; made on the first start."""
     lock_schema(db)  # several processes may be the first at once
     found = db.execute(select(deployment.c.id)).scalar()
     if found is not None:
         return str(found)
     made = new_id(now_us)
     db.execute(insert(deployment).values(id=made, added_us=now_us))
+    return made
+
+
+_INSTANCE = select(func.coalesce(deployment.c.instance, deployment.c.id))
+
+
+@all_orgs
+def read_instance(db: Connection) -> str:
+    """The `instance` of metrics: the deployment's id, or what took its place when a backup was restored."""
+    return str(db.execute(_INSTANCE).scalar_one())
+
+
+@all_orgs
+def renew_instance(db: Connection, now_us: int) -> str:
+    """Another `instance` from now on: what counters showed may be more than this database knows."""
+    made = new_id(now_us)
+    db.execute(update(deployment).values(instance=made))
     return made
 
 

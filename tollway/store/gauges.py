@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from sqlalchemy import Connection, case, func, select
+from sqlalchemy import Connection, case, func, or_, select
 
 from tollway.store.database import all_orgs
 from tollway.store.schema import integrations, journals, org_totals, orgs
@@ -24,14 +24,15 @@ NEW = "new"
 class Pushed:
     """Receivers of one kind in one state, or one alone (`org`): the longest lag, and sums of lines.
 
-    `since_us`: of the one that was not served for longest, when it last was, or when it was put.
+    `since_us`: of the one that was not served for longest, when it last was, or when it was put;
+    None where nothing waits.
     """
 
     kind: str
     state: str
     org: str | None = None
     count: int = 1
-    since_us: int
+    since_us: int | None
     behind_rows: int
     refused: int
     too_old: int
@@ -62,12 +63,15 @@ def read_installation(db: Connection, *, by_org: bool = False) -> Installation:
 def _receivers() -> Any:  # noqa: ANN401 - SQLAlchemy's type of it says nothing here
     """Every receiver: org_id, kind, state, since_us, behind_rows, refused, too_old."""
     behind = func.coalesce(org_totals.c.seq, 0) - integrations.c.cursor_seq
+    waiting = or_(integrations.c.kind == "prom", behind > 0)
     return (
         select(
             integrations.c.org_id,
             integrations.c.kind,
             func.coalesce(integrations.c.state, NEW).label("state"),
-            func.coalesce(integrations.c.last_success_us, integrations.c.modified_us).label("since_us"),
+            case((waiting, func.coalesce(integrations.c.last_success_us, integrations.c.modified_us))).label(
+                "since_us"
+            ),
             # Samples are a picture: nothing of them waits.
             case((integrations.c.kind == "loki", behind), else_=0).label("behind_rows"),
             integrations.c.dropped.label("refused"),
@@ -110,7 +114,7 @@ def _pushed_by_org(db: Connection) -> list[Pushed]:
     rows = db.execute(
         select(each, orgs.c.org_name)
         .join(orgs, orgs.c.id == each.c.org_id)
-        .order_by(each.c.since_us, each.c.org_id, each.c.kind)
+        .order_by(each.c.since_us.nulls_last(), each.c.org_id, each.c.kind)
         .limit(MAX_SHOWN)
     )
     return [

@@ -76,7 +76,7 @@ def remove_integration(db: Connection, org: OrgId, kind: DestinationKind) -> Non
 def list_destinations(db: Connection) -> set[tuple[OrgId, DestinationKind, int]]:
     """Every receiver there is, with when it was last changed (µs), for the process that serves them."""
     rows = db.execute(select(integrations.c.org_id, integrations.c.kind, integrations.c.modified_us))
-    return {(OrgId(row.org_id), row.kind, row.modified_us) for row in rows}
+    return {(OrgId(org), kind, modified_us) for org, kind, modified_us in rows.all()}
 
 
 def sealing_context(org: OrgId, kind: DestinationKind, user: str, endpoint: str) -> tuple[str, ...]:

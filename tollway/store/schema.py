@@ -36,6 +36,7 @@ deployment = Table(
     metadata,
     Column("id", Text, primary_key=True),
     Column("operator_token_hash", Text),
+    Column("instance", Text),
     Column("changes_seq", BigInteger, nullable=False, server_default=text("0")),
     Column("added_us", BigInteger, nullable=False),
     comment="One row: this installation. changes_seq numbers the rows of `changes`.",

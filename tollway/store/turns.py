@@ -15,8 +15,9 @@ from tollway.domain.body import PrivacyLevel
 from tollway.domain.clock import US_PER_MS, US_PER_S
 from tollway.domain.destination import Destination, DestinationKind
 from tollway.domain.ids import AppId, OrgId
-from tollway.domain.series import NO_GAUGES, Gauges, Series
+from tollway.domain.series import NO_GAUGES, NO_TOTALS, Gauges, Totals
 from tollway.store.database import all_orgs
+from tollway.store.deployment import read_instance
 from tollway.store.integrations import sealing_context
 from tollway.store.outbox import add_letter
 from tollway.store.picture import read_app_levels, read_gauges, read_totals
@@ -88,22 +89,29 @@ class Turn:
     sampled_ms: int
     cursor_seq: int
     protocol: str | None
+    state: State | None
+    """How the last push went; None before the first one."""
     privacy_level: PrivacyLevel
     app_levels: Mapping[AppId, PrivacyLevel] = field(default_factory=dict)
     """Of a log's apps that have one of their own."""
-    totals: Mapping[Series, int] = field(default_factory=dict)
+    totals: Totals = NO_TOTALS
     gauges: Gauges = NO_GAUGES
+    instance: str = ""
+    """Which deployment's totals they are."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Note:
-    """How a push went. What is None stays as it is; `error` None: it succeeded."""
+    """How a push went: without a `state` nothing was sent, and else without an `error` it succeeded.
+
+    The others stay as they are where they are None.
+    """
 
     org: OrgId
     kind: DestinationKind
     epoch: int
     until_us: int
-    state: State
+    state: State | None
     error: str | None = None
     cursor_seq: int | None = None
     protocol: str | None = None
@@ -223,15 +231,23 @@ def _is_ours(note: Note, rows: Mapping[tuple[str, str], RowMapping]) -> bool:
 
 
 def _noted(note: Note, row: RowMapping, now_us: int) -> dict[str, object]:
-    told_us = now_us if note.state == "refused" and row["told_us"] is None else row["told_us"]
+    state, error, told_us, success_us = (
+        row[name] for name in ("state", "last_error", "told_us", "last_success_us")
+    )
+    if note.state is not None:
+        state, error = note.state, note.error
+        if error is None:
+            told_us, success_us = None, now_us
+        elif note.state == "refused" and told_us is None:
+            told_us = now_us
     return {
         "b_org": note.org,
         "b_kind": note.kind,
-        "b_state": note.state,
-        "b_error": note.error,
+        "b_state": state,
+        "b_error": error,
         "b_until_us": note.until_us,
-        "b_success_us": now_us if note.error is None else row["last_success_us"],
-        "b_told_us": None if note.error is None else told_us,
+        "b_success_us": success_us,
+        "b_told_us": told_us,
         "b_cursor_seq": row["cursor_seq"] if note.cursor_seq is None else note.cursor_seq,
         "b_protocol": note.protocol or row["protocol"],
         "b_refused": note.refused,
@@ -241,7 +257,7 @@ def _noted(note: Note, row: RowMapping, now_us: int) -> dict[str, object]:
 
 def _locked(db: Connection, named: Sequence[Asked | Note]) -> dict[tuple[str, str], RowMapping]:
     """The receivers' rows, locked in one order."""
-    rows = db.execute(_LOCKED, {"places": [(one.org, one.kind) for one in named]}).mappings()
+    rows = db.execute(_LOCKED, {"places": [(one.org, one.kind) for one in named]}).mappings().all()
     return {(row["org_id"], row["kind"]): row for row in rows}
 
 
@@ -265,6 +281,7 @@ def _turn(row: RowMapping, vault: Vault, pusher: str, now_us: int) -> Turn:
         sampled_ms=sampled_ms,
         cursor_seq=row["cursor_seq"],
         protocol=row["protocol"],
+        state=row["state"],
         privacy_level=row["privacy_level"],
     )
 
@@ -274,9 +291,10 @@ def _add_pictures(db: Connection, turns: Mapping[tuple[OrgId, DestinationKind], 
     pictured = [org for org, kind in turns if kind == "prom"]
     if pictured:
         totals, gauges = read_totals(db, pictured, now_us), read_gauges(db, pictured, now_us)
+        instance = read_instance(db)
         for org in pictured:
             turn = turns[org, "prom"]
-            turn.totals, turn.gauges = totals[org], gauges[org]
+            turn.totals, turn.gauges, turn.instance = totals[org], gauges[org], instance
     logged = [org for org, kind in turns if kind == "loki"]
     if logged:
         levels = read_app_levels(db, logged)

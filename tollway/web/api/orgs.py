@@ -19,7 +19,6 @@ from tollway.store.record import read_cycles
 from tollway.web.bearer import ThePerson, TheWorld
 from tollway.web.fields import AuthUser, Body, Email, Link, Name, Token
 from tollway.web.record import Cycles, OrgRecord, cycles_response, record_response
-from tollway.world import prober_of
 
 router = APIRouter(prefix="/v1/orgs", tags=["orgs"])
 
@@ -152,7 +151,7 @@ async def put_integrations(body: IntegrationsUpdate, person: ThePerson, world: T
         person,
         wanted,
         vault=world.vault,
-        allowed=world.settings.push_allowed,
+        outbound=world.pusher.outbound,
         now_us=world.clock.now_us(),
     )
     return record_response(record)
@@ -177,7 +176,7 @@ async def test_integrations(body: IntegrationsTried, person: ThePerson, world: T
         world.database,
         person,
         given,
-        prober=prober_of(world.settings, world.deployment),
+        outbound=world.pusher.outbound,
         vault=world.vault,
         now_us=world.clock.now_us(),
     )

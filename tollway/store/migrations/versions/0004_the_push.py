@@ -26,6 +26,7 @@ def upgrade() -> None:
         ("told_us", sa.BigInteger(), "when the organisation was told that it refuses"),
     ):
         op.add_column("integrations", sa.Column(name, type_, nullable=True, comment=comment))
+    op.add_column("deployment", sa.Column("instance", sa.Text(), nullable=True))
     op.add_column(
         "apps", sa.Column("privacy_level", sa.Integer(), nullable=True, comment="null: the organisation's")
     )
