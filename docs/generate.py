@@ -80,7 +80,7 @@ how it is now. A [Grafana dashboard and alert rules](grafana.md) for them come w
 |---|---|---|
 | `org` | all | the organisation's `org_name`; never changes |
 | `job` | all | `tollway` |
-| `instance` | all | the deployment's id, the same whichever process pushes; another one once its database was restored to an earlier state |
+| `instance` | all | the deployment's id; another one once an older database is restored |
 | `app` | models, apps | a slug made from the app's name when it was created; never changes |
 | `model` | models | our name for the model, `vendor/model` |
 | `provider` | models | the vendor |

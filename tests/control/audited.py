@@ -7,10 +7,10 @@ from fractions import Fraction
 from typing import Any
 
 from msgspec.structs import replace
-from sqlalchemy import Connection, Executable
+from sqlalchemy import Connection, Executable, Update, update
 
 from tests.world.clock import NOON_US
-from tests.world.entries import batch, entry, lost
+from tests.world.entries import batch, entry, lost, make_org
 from tollway.control.audit import Check, audit
 from tollway.domain.ids import JournalId, OrgId, RequestId
 from tollway.domain.ledger import NOTHING, Entry, Outcome
@@ -18,8 +18,10 @@ from tollway.domain.moment import us_of
 from tollway.domain.price import Price, compile_price, cost_of, scaled, unpriced
 from tollway.domain.usage import Unit, Usage
 from tollway.store.database import Database
+from tollway.store.schema import ledger
 from tollway.store.usage import fold
 
+OTHER = OrgId("org-2")
 APRIL_US = us_of(datetime(2026, 4, 2, tzinfo=UTC))
 
 CHEAP = compile_price(
@@ -114,3 +116,16 @@ async def named(database: Database, org: OrgId) -> dict[tuple[str, str], tuple[A
     """Where and what one organisation's differences are, each with what was expected and found."""
     found = (await audited(database, org))[org].differences
     return {(one.where.partition(" (")[0], one.what): (one.expected, one.found) for one in found}
+
+
+def row_is(org: OrgId, seq: int, /, **values: object) -> Update:
+    """A statement that changes one row of the ledger."""
+    return update(ledger).where(ledger.c.org_id == org, ledger.c.seq == seq).values(**values)
+
+
+def ledgers_of_two(database: Database) -> OrgId:
+    """An organisation with a ledger of every sort of row; another one, OTHER, has the same."""
+    made = database.write_here(make_org)
+    folded(database, every_sort(made), "journal-1")
+    folded(database, every_sort(OTHER), "journal-2")
+    return made

@@ -6,7 +6,6 @@ from typing import Any
 import pytest
 from sqlalchemy import (
     Insert,
-    Update,
     delete,
     insert,
     literal_column,
@@ -19,12 +18,15 @@ from tests.control.audited import (
     APRIL_US,
     CHEAP,
     DEAR,
+    OTHER,
     UNITS,
     audited,
     every_sort,
     folded,
+    ledgers_of_two,
     named,
     priced,
+    row_is,
     tamper,
 )
 from tests.world.clock import NOON_US
@@ -42,27 +44,12 @@ from tollway.store.schema import (
     ledger,
     org_totals,
     orgs,
-    price_versions,
     series_totals,
     spender_totals,
 )
 
-OTHER = OrgId("org-2")
 MARCH, APRIL = "cycle 2026-03-01T00:00:00.000000Z", "cycle 2026-04-01T00:00:00.000000Z"
 SERIES = "series acme-app, demo/small, demo"
-
-
-@pytest.fixture
-def org(database: Database) -> OrgId:
-    """An organisation with a ledger of every sort of row; another one has the same."""
-    made = database.write_here(make_org)
-    folded(database, every_sort(made), "journal-1")
-    folded(database, every_sort(OTHER), "journal-2")
-    return made
-
-
-def row_is(org: OrgId, seq: int, /, **values: object) -> Update:
-    return update(ledger).where(ledger.c.org_id == org, ledger.c.seq == seq).values(**values)
 
 
 def copy_of(database: Database, org: OrgId, seq: int, /, **changes: object) -> Insert:
@@ -70,6 +57,11 @@ def copy_of(database: Database, org: OrgId, seq: int, /, **changes: object) -> I
     query = select(ledger).where(ledger.c.org_id == org, ledger.c.seq == seq)
     row = database.write_here(lambda db: db.execute(query).mappings().one())
     return insert(ledger).values({**row, **changes})
+
+
+@pytest.fixture
+def org(database: Database) -> OrgId:
+    return ledgers_of_two(database)
 
 
 async def test_a_ledger_made_by_folds_has_no_difference(database: Database, org: OrgId) -> None:
@@ -274,60 +266,6 @@ async def test_an_organisation_of_which_there_are_only_rows_is_audited_too(
     tamper(database, row_is(org, 9, org_id="nobody", seq=1))
     assert list(await audited(database)) == sorted([org, OTHER, "nobody"])
     assert (await named(database, OrgId("nobody")))["org_totals", "seq"] == (1, 0)
-
-
-async def test_a_price_version_that_is_not_stored_is_named_at_every_row_that_was_priced_at_it(
-    database: Database, org: OrgId
-) -> None:
-    tamper(database, delete(price_versions).where(price_versions.c.version == DEAR.version))
-    expected = ("a price version that is stored", DEAR.version)
-    assert await named(database, org) == {
-        ("row 1", "benchmark_price_version"): expected,
-        ("row 9", "benchmark_price_version"): expected,
-    }
-
-
-async def test_a_row_that_names_no_price_is_named_and_its_parts_must_still_sum(
-    database: Database, org: OrgId
-) -> None:
-    tamper(database, row_is(org, 2, vendor_price_version=None, vendor_cost_prompt_nano=0))
-    right = cost_of(UNITS, CHEAP)
-    assert await named(database, org) == {
-        ("row 2", "vendor_price_version"): ("a price version that is stored", None),
-        ("row 2", "vendor_cost_by_unit"): (right.completion, right.total),
-    }
-
-
-@pytest.mark.parametrize(
-    "rates",
-    [
-        {},
-        {"denominator": "0", "rates": {}},
-        {"denominator": "x", "rates": {}},
-        {"denominator": "1", "rates": {"no unit": []}},
-        {"denominator": "1", "rates": []},
-    ],
-)
-async def test_a_stored_price_that_cannot_be_read_is_as_good_as_none(
-    database: Database, org: OrgId, rates: object
-) -> None:
-    price = price_versions.c.version == DEAR.version
-    tamper(database, update(price_versions).where(price).values(rates=rates))
-    assert set(await named(database, org)) == {(f"row {seq}", "benchmark_price_version") for seq in (1, 9)}
-
-
-async def test_a_stored_price_that_was_changed_is_named_at_the_rows_that_were_priced_at_it(
-    database: Database, org: OrgId
-) -> None:
-    price = price_versions.c.version == DEAR.version
-    tamper(database, update(price_versions).where(price).values(rates={"denominator": "1", "rates": {}}))
-    assert set(await named(database, org)) == {
-        ("row 1", "benchmark_prompt_nano"),
-        ("row 1", "benchmark_completion_nano"),
-        ("row 1", "benchmark_by_unit"),
-        ("row 9", "benchmark_prompt_nano"),
-        ("row 9", "benchmark_by_unit"),
-    }
 
 
 async def test_what_is_known_of_an_unsettled_call_or_not_of_a_settled_one_is_named(

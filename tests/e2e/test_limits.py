@@ -3,7 +3,6 @@
 `make soak` runs the same for longer: four minutes, and 10,000 disconnects.
 """
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -19,12 +18,6 @@ DISCONNECTS = 300
 A_FULL_MINUTE, THEN_ONE_WITH_A_KILL = False, True
 RECOVERED_S = 25.0
 """By then, what a killed worker held of the minute is with the others, and used up."""
-
-
-@pytest.fixture(scope="module")
-def postgres() -> Iterator[PostgresServer]:
-    with PostgresServer() as server:
-        yield server
 
 
 def assert_agree(report: Report) -> None:

@@ -3,7 +3,6 @@
 `make soak` runs the same for longer: thirty organisations, for three minutes.
 """
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -16,12 +15,6 @@ pytestmark = [pytest.mark.e2e, pytest.mark.timeout(300)]
 
 SEED = 5
 ORGS = 10
-
-
-@pytest.fixture(scope="module")
-def postgres() -> Iterator[PostgresServer]:
-    with PostgresServer() as server:
-        yield server
 
 
 def assert_agree(report: Report) -> None:

@@ -8,7 +8,6 @@ from asyncio.subprocess import PIPE
 
 import msgspec
 import pytest
-from sqlalchemy import delete
 
 from tests.metering.journals import (
     BreakableDisk,
@@ -25,11 +24,10 @@ from tests.metering.journals import (
     segment_path,
 )
 from tests.metering.ledgers import closed, open_rows, settled
-from tests.store.folds import check, position
+from tests.store.folds import check
 from tests.world.clock import NOON_US, TurningClock
 from tests.world.entries import entry, start_of
 from tollway.domain.clock import US_PER_S
-from tollway.domain.errors import StoreUnavailable
 from tollway.domain.ids import JournalId
 from tollway.domain.ledger import Entry, Outcome, unsettled
 from tollway.domain.money import Nano
@@ -42,7 +40,6 @@ from tollway.metering.recovery import Recovery
 from tollway.store.database import Database
 from tollway.store.journals import list_journals
 from tollway.store.prices import read_prices
-from tollway.store.schema import journals
 
 PROCESS = """
 import sys
@@ -287,43 +284,6 @@ class TestUnreadable:
         assert check(database) == made
 
 
-class TestAway:
-    async def test_a_database_that_is_away_leaves_the_lock_and_the_journal(
-        self, desk: Desk, disk: BreakableDisk, clock: TurningClock
-    ) -> None:
-        database = Database(f"sqlite:///{disk.root / 'missing' / 'tollway.db'}")
-        journal = desk.journal()
-        ended(journal)
-        id_ = desk.die(journal)
-        with pytest.raises(StoreUnavailable):
-            await Recovery(disk, database, clock).recover()
-        desk.adopted(id_).release()
-        database.close()
-
-
-class TestRemoval:
-    async def test_journals_go_some_time_after_they_were_closed(
-        self, desk: Desk, disk: BreakableDisk, database: Database, clock: TurningClock
-    ) -> None:
-        own, living, dead = (desk.journal(id_=name) for name in ("own", "living", "dead"))
-        recovery = Recovery(disk, database, clock, own=own.id)
-        unfolded = desk.journal(id_="unfolded")
-        ended(dead)
-        desk.die(dead)
-        assert await recovery.recover() == [dead.id]
-        desk.die(unfolded)
-        for journal in (own, living):
-            ended(journal)
-            await Folder(journal, disk, database, clock).fold_all()
-        assert await recovery.remove_old(clock.now_us()) == []
-        clock.advance(1)
-        assert await recovery.remove_old(clock.now_us()) == ["dead"]
-        assert disk.journals() == ["living", "own", "unfolded"]
-        assert await recovery.remove_old(clock.now_us()) == []
-        assert len(check(database)) == 3
-        assert position(database, dead.id) == 2
-
-
 async def test_an_end_that_rots_before_its_own_process_reads_it_makes_its_call_unsettled(
     desk: Desk,
     disk: BreakableDisk,
@@ -373,31 +333,3 @@ async def test_what_a_killed_process_had_allocated_is_given_back(
 
 def two_of_each(journal: Journal) -> tuple[list[Entry], list[Entry]]:
     return ended(journal, 2), begin(journal, 2)
-
-
-class TestLooking:
-    async def test_it_says_what_lies_here_and_who_lives(
-        self, desk: Desk, disk: BreakableDisk, recovery: Recovery
-    ) -> None:
-        alive, dead = desk.journal(id_="alive"), desk.journal(id_="dead")
-        desk.die(dead)
-        found = recovery.here()
-        assert {id_: lying.is_alive for id_, lying in found.items()} == {"alive": True, "dead": False}
-        assert {id_: lying.size for id_, lying in found.items()} == {
-            id_: disk.size_of(id_) for id_ in (alive.id, dead.id)
-        }
-        assert found[alive.id].size > found[dead.id].size
-        desk.adopted(dead.id).release()
-
-    async def test_it_tells_what_is_not_in_the_ledger(
-        self, desk: Desk, disk: BreakableDisk, recovery: Recovery, database: Database
-    ) -> None:
-        journal = desk.journal(id_="one")
-        folded, _ = two_of_each(journal)
-        await Folder(journal, disk, database, desk.clock).fold_all()
-        waiting, _ = two_of_each(journal)
-        unknown, _ = two_of_each(desk.journal(id_="two"))
-        disk.make(JournalId("unreadable")).release()
-        assert list(await recovery.unfolded()) == [*waiting, *unknown]
-        database.write_here(lambda db: db.execute(delete(journals)))
-        assert list(await recovery.unfolded()) == [*folded, *waiting, *unknown]

@@ -36,3 +36,10 @@ class PrometheusServer(MonitorServer):
             f"--web.listen-address={address}",
             "--web.enable-remote-write-receiver",
         ]
+
+
+class Prometheus3Server(PrometheusServer):
+    """One that understands remote write 2.0: the others take it for an empty message of 1.0."""
+
+    NAME: ClassVar[str] = "Prometheus 3"
+    BINARY: ClassVar[str] = "prometheus-3"

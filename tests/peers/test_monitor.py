@@ -9,7 +9,7 @@ import cramjam
 import pytest
 
 from tests.peers.monitor import MonitorServer
-from tests.peers.prometheus import PrometheusServer
+from tests.peers.prometheus import Prometheus3Server, PrometheusServer
 from tests.peers.victoria import VictoriaServer
 from tests.world.waiting import until
 from tollway.domain.clock import US_PER_MS, SystemClock
@@ -19,7 +19,11 @@ pytestmark = pytest.mark.e2e
 USER, TOKEN = "123456", "glc_right"
 
 
-@pytest.fixture(scope="module", params=[PrometheusServer, VictoriaServer], ids=lambda kind: kind.NAME)
+@pytest.fixture(
+    scope="module",
+    params=[PrometheusServer, Prometheus3Server, VictoriaServer],
+    ids=lambda kind: kind.NAME,
+)
 def server(request: pytest.FixtureRequest) -> Iterator[MonitorServer]:
     with request.param(USER, TOKEN) as running:
         yield running

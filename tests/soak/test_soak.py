@@ -1,6 +1,5 @@
 """The real server, killed, starved and restored: the books agree, request by request."""
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -14,12 +13,6 @@ pytestmark = [pytest.mark.e2e, pytest.mark.timeout(300)]
 SEED = 20_260
 KILLS = 10
 AWAY_S = 30
-
-
-@pytest.fixture(scope="module")
-def postgres() -> Iterator[PostgresServer]:
-    with PostgresServer() as server:
-        yield server
 
 
 def assert_agree(report: Report, **at_least: int) -> None:

@@ -77,9 +77,14 @@ def sqlite_databases(tmp_path_factory: pytest.TempPathFactory) -> SqliteDatabase
 
 
 @pytest.fixture(scope="session")
-def postgres_databases() -> Iterator[PostgresDatabases]:
+def postgres() -> Iterator[PostgresServer]:
     with PostgresServer() as server:
-        yield PostgresDatabases(server)
+        yield server
+
+
+@pytest.fixture(scope="session")
+def postgres_databases(postgres: PostgresServer) -> PostgresDatabases:
+    return PostgresDatabases(postgres)
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])

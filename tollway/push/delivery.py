@@ -158,6 +158,8 @@ class Sender:
             return Verdict(outcome="retry", reason=f"the connection broke: {type(error).__name__}")
 
     def _without_secrets(self, text: bytes) -> str:
+        if not text:
+            return ""
         said = text.decode("utf-8", "replace").strip()
         said = "".join(char if char.isprintable() else " " for char in said)
         for secret in self._secrets:

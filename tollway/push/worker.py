@@ -34,7 +34,7 @@ REFUSED_PAUSE_S = 300.0
 _MOST_DOUBLINGS = 16
 _TURN_OUTLASTS_PAUSE = 1.25
 """A process that died is replaced within two intervals: this much, and half of one to notice."""
-_GATHERS_FOR = 1 / 60
+_GATHERS_FOR = 1 / 20
 """Of an interval, so that many destinations' turns are one transaction."""
 _STATES: dict[Outcome, State | None] = {
     "sent": "ok",
@@ -146,11 +146,15 @@ class Delivery:
 
     async def _serve(self, pause_s: float) -> None:
         """TimeoutError when it is time to leave, wherever it is then."""
+        loop, interval_s = asyncio.get_running_loop(), self._pusher.interval_s
         try:
             async with asyncio.timeout(0 if self._has_left else None) as self._stay:
                 while True:
                     await asyncio.sleep(pause_s)
+                    began_s = loop.time()
                     pause_s = await self.turn()
+                    if pause_s == interval_s:  # in step, however long a turn takes; but never without a rest
+                        pause_s = max(interval_s / 2, interval_s - (loop.time() - began_s))
         finally:
             self._stay = None
 
