@@ -3,6 +3,10 @@
     POST   /v1/chat/completions      gateway/chat.py
     GET    /v1/models[/{model}]      gateway/models.py
     POST   /v1/users                 web/api/users.py
+    GET    /v1/users/me              web/api/tokens.py
+    GET    /v1/users/tokens
+    POST   /v1/users/tokens
+    DELETE /v1/users/tokens/{token_id}
     POST   /v1/orgs                  web/api/orgs.py
     GET    /v1/orgs/current
     GET    /v1/orgs/cycles
@@ -39,7 +43,18 @@ from tollway.gateway.call import Call, Reply
 from tollway.gateway.chat import chat
 from tollway.gateway.models import list_models, show_model
 from tollway.web import errors
-from tollway.web.api import apps, audit, billing, health, metrics, operator, operator_orgs, orgs, users
+from tollway.web.api import (
+    apps,
+    audit,
+    billing,
+    health,
+    metrics,
+    operator,
+    operator_orgs,
+    orgs,
+    tokens,
+    users,
+)
 from tollway.web.body import Bounded
 from tollway.web.hot import Handler, Receive, Scope, Send, serve
 from tollway.web.openapi import hot_paths
@@ -124,7 +139,7 @@ def control_plane(world: World) -> FastAPI:
     api.state.world = world
     api.state.metrics_door = metrics.Door(world, is_open=False)
     errors.install(api)
-    for module in (users, orgs, apps, billing, audit, operator, operator_orgs, health, metrics):
+    for module in (users, tokens, orgs, apps, billing, audit, operator, operator_orgs, health, metrics):
         api.include_router(module.router)
     described = api.openapi
 
