@@ -13,10 +13,12 @@ import msgspec
 from msgspec import Meta
 
 from tollway.domain import provider
-from tollway.domain.destination import Network, parse_networks
+from tollway.domain.destination import Network, parse_endpoint, parse_networks
+from tollway.domain.identity import Registration, check_issuer_url
 from tollway.domain.plan import Plans
 from tollway.domain.provider import ModelSettings, ProviderSettings
 from tollway.domain.subscription import NewTier, Opening, PlanSettings, check_plans, parse_balance, plans_of
+from tollway.domain.token import Secret
 
 _MIN_OPERATOR_TOKEN_CHARS = 16
 _MAX_PORT = 65_535
@@ -188,6 +190,38 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     trial_balance_usd: Annotated[
         str, Meta(description="What the trial of a new organisation may cost, as decimal text.")
     ] = "5"
+    public_url: Annotated[
+        str,
+        Meta(
+            description=(
+                "The URL at which people reach this installation, for links that lead back to it; empty: "
+                "as each request names it."
+            )
+        ),
+    ] = ""
+    oidc_issuer: Annotated[
+        str,
+        Meta(
+            description=(
+                "The OpenID Connect issuer that people sign in with, exactly as its discovery document "
+                "names itself; empty: only the operator makes users."
+            )
+        ),
+    ] = ""
+    oidc_client_id: Annotated[
+        str, Meta(description="What the issuer calls this installation; empty: no sign-in in a browser.")
+    ] = ""
+    oidc_client_secret: Annotated[
+        str, Meta(description="What goes with it; empty: a public client, by PKCE alone.")
+    ] = ""
+    oidc_audience: Annotated[
+        str,
+        Meta(
+            description=(
+                "The audience of the issuer's access tokens (JWT) that the API accepts; empty: none of them."
+            )
+        ),
+    ] = ""
     providers: dict[str, ProviderSettings] = {}
     models: list[ModelSettings] = []
     plans: dict[str, PlanSettings] = {}
@@ -224,6 +258,19 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         return context
 
     @property
+    def registration(self) -> Registration | None:
+        """How this installation is known to its issuer; None without one."""
+        if not self.oidc_issuer:
+            return None
+        secret = self.oidc_client_secret
+        return Registration(
+            issuer=self.oidc_issuer,
+            client_id=self.oidc_client_id,
+            client_secret=Secret(secret) if secret else None,
+            audience=self.oidc_audience,
+        )
+
+    @property
     def has_demo(self) -> bool:
         """Whether the demo vendor is offered."""
         return self.demo == "on" or (self.demo == "auto" and not self.providers)
@@ -244,7 +291,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         return f"Settings({', '.join(shown)}, …)"
 
 
-_SECRET = frozenset({"operator_token", "secret_keys", "database_url"})
+_SECRET = frozenset({"operator_token", "secret_keys", "database_url", "oidc_client_secret"})
 """Never shown: the database's URL may hold a password."""
 
 
@@ -285,9 +332,34 @@ def check(settings: Settings) -> None:
         raise SettingsError(
             f"operator_token: at least {_MIN_OPERATOR_TOKEN_CHARS} ASCII characters without spaces"
         )
+    _check_sign_in(settings)
     try:
         provider.check_providers(settings.providers)
         provider.check_models(settings.models, settings.providers)
         check_plans(settings.plans)
     except ValueError as error:
         raise SettingsError(str(error)) from None
+
+
+def _check_sign_in(settings: Settings) -> None:
+    for name in ("public_url", "oidc_issuer"):
+        url = getattr(settings, name)
+        try:
+            if "?" in url:
+                raise ValueError("paths are put behind it, so it has no query")
+            if url:
+                (parse_endpoint if name == "public_url" else check_issuer_url)(url)
+        except ValueError as error:
+            raise SettingsError(f"{name}: {error}") from None
+    for name in ("oidc_client_id", "oidc_client_secret", "oidc_audience"):
+        value = getattr(settings, name)
+        if value and not settings.oidc_issuer:
+            raise SettingsError(f"{name}: there is no oidc_issuer")
+        if not value.isascii() or not value.isprintable():
+            raise SettingsError(f"{name}: printable ASCII characters")
+    if settings.oidc_client_secret and not settings.oidc_client_id:
+        raise SettingsError("oidc_client_secret: there is no oidc_client_id")
+    if settings.oidc_issuer and not settings.oidc_client_id and not settings.oidc_audience:
+        raise SettingsError(
+            "oidc_issuer: name oidc_client_id to sign people in, or oidc_audience to accept its access tokens"
+        )

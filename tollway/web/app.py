@@ -2,6 +2,10 @@
 
     POST   /v1/chat/completions      gateway/chat.py
     GET    /v1/models[/{model}]      gateway/models.py
+    GET    /v1/auth/login            web/api/auth.py
+    GET    /v1/auth/callback
+    POST   /v1/auth/token
+    POST   /v1/auth/logout
     POST   /v1/users                 web/api/users.py
     GET    /v1/users/me              web/api/tokens.py
     GET    /v1/users/tokens
@@ -38,6 +42,7 @@ from fastapi import FastAPI
 from fastapi_offline import FastAPIOffline
 
 from tollway import __version__
+from tollway.control.issuer import Issuer
 from tollway.domain.errors import BadRequest, TollwayError, Unavailable
 from tollway.gateway.call import Call, Reply
 from tollway.gateway.chat import chat
@@ -46,6 +51,7 @@ from tollway.web import errors
 from tollway.web.api import (
     apps,
     audit,
+    auth,
     billing,
     health,
     metrics,
@@ -137,9 +143,11 @@ def control_plane(world: World) -> FastAPI:
         redirect_slashes=False,
     )
     api.state.world = world
+    registration = world.settings.registration
+    api.state.issuer = Issuer(registration, world.clock) if registration else None
     api.state.metrics_door = metrics.Door(world, is_open=False)
     errors.install(api)
-    for module in (users, tokens, orgs, apps, billing, audit, operator, operator_orgs, health, metrics):
+    for module in (auth, users, tokens, orgs, apps, billing, audit, operator, operator_orgs, health, metrics):
         api.include_router(module.router)
     described = api.openapi
 
