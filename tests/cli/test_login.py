@@ -70,7 +70,7 @@ class TestWithAnIssuer:
             return told.endswith("\n")
 
         await until(is_told)
-        page = urlsplit(told.split()[-1])
+        page = urlsplit(told.rsplit(maxsplit=1)[-1])
         browser = Browser(stage)
         await browser.get((await browser.sign_in(f"?{page.query}")).json["continue_at"])
         assert await running == 0

@@ -173,6 +173,10 @@ WRONG: dict[str, dict[str, object]] = {
     "the future": {"iat": 2**40},
     "no end": {"exp": None},
     "no subject": {"sub": None},
+    "a number for a hash": {"at_hash": 5},
+    "a list for a hash": {"at_hash": ["x"]},
+    "an object for a client": {"azp": {}, "aud": {"tollway": 1}},
+    "text for its end": {"exp": "tomorrow"},
     "another access token": {"at_hash": "AAAAAAAAAAAAAAAAAAAAAA"},
 }
 

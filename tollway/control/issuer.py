@@ -101,7 +101,7 @@ class Issuer:
                 sub={"essential": True},
             ).validate(claims)
             return identity_of(registered.issuer, claims)
-        except (SignatureError, JoseError, ValueError) as error:
+        except (SignatureError, JoseError, ValueError, TypeError) as error:
             _log.info("a token was refused: %s", error)
             raise Unauthenticated(_NOT_VALID) from None
 
@@ -148,7 +148,7 @@ class Issuer:
             if not is_whole and document.userinfo_endpoint and isinstance(access, str):
                 claims |= await self._userinfo(document.userinfo_endpoint, access, claims["sub"])
             return identity_of(self.registration.issuer, claims)
-        except (SignatureError, JoseError, ValueError) as error:
+        except (SignatureError, JoseError, ValueError, TypeError) as error:
             _log.warning("a sign-in was refused: %s", error)
             raise Unauthenticated(
                 "the identity provider's answer cannot be believed: sign in again", code="sign_in_failed"

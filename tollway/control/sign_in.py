@@ -83,8 +83,8 @@ def sealed_handover(vault: Vault, user: UserId, challenge: str, now_us: int) -> 
     return vault.seal(msgspec.json.encode(handed).decode(), (_HANDED,))
 
 
-def take_over(db: Connection, vault: Vault, code: str, verifier: str, now_us: int) -> NewToken:
-    """The token for a code that was handed to who knows the verifier; BadRequest."""
+def opened_handover(vault: Vault, code: str, verifier: str, now_us: int) -> UserId:
+    """The user whose code was handed to who knows the verifier; BadRequest."""
     try:
         handed = msgspec.json.decode(vault.open(code, (_HANDED,)).reveal(), type=_Handed)
     except (VaultError, UnicodeError):
@@ -95,7 +95,7 @@ def take_over(db: Connection, vault: Vault, code: str, verifier: str, now_us: in
         or not hmac.compare_digest(handed.challenge, challenge_of(verifier))
     ):
         raise BadRequest("the code is not of this sign-in, or is over: start again", code="sign_in_not_begun")
-    return make_sign_in(db, UserId(handed.user), now_us)
+    return UserId(handed.user)
 
 
 def challenge_of(verifier: str) -> str:

@@ -16,7 +16,7 @@ from starlette.responses import JSONResponse, RedirectResponse, Response
 from tollway.control import sign_in
 from tollway.control.issuer import Issuer
 from tollway.control.sign_in import BEGUN_US, Begun, CommandLine
-from tollway.control.tokens import revoke_token
+from tollway.control.tokens import make_sign_in, revoke_token
 from tollway.domain.clock import US_PER_S
 from tollway.domain.errors import BadRequest, Fault, Invalid, NotFound, Unauthenticated
 from tollway.web.api.tokens import TokenCreated, TokenRevoked, created
@@ -135,9 +135,10 @@ async def callback(
 async def take_over(body: HandedOver, world: TheWorld, response: Response) -> TokenCreated:
     """The token of a sign-in that a command line began."""
     response.headers.update(PRIVATE)
-    made = await world.database.write(
-        sign_in.take_over, world.vault, body.code, body.verifier, world.clock.now_us()
-    )
+    now_us = world.clock.now_us()
+    # Before the database is asked: anybody may try a code.
+    user = sign_in.opened_handover(world.vault, body.code, body.verifier, now_us)
+    made = await world.database.write(make_sign_in, user, now_us)
     return created(made)
 
 
