@@ -88,11 +88,12 @@ async def test_a_document_that_cannot_be_trusted_is_not(
     assert small.asked == [DOCUMENT]
 
 
+@pytest.mark.parametrize("path", ["/", "/realms/one", "/realms/one/"])
 async def test_an_issuer_with_a_path_has_its_document_below_it(
-    small: SmallIssuer, clock: TurningClock
+    small: SmallIssuer, clock: TurningClock, path: str
 ) -> None:
-    url = f"{small.url}/realms/one"
-    small.answers[f"/realms/one{DOCUMENT}"] = small.document | {"issuer": url}
+    url = f"{small.url}{path}"
+    small.answers[path.rstrip("/") + DOCUMENT] = small.document | {"issuer": url}
     assert (await begin(Issuer(registered(url), clock))).startswith(f"{small.url}/authorize?")
 
 

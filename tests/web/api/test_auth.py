@@ -11,7 +11,7 @@ import pytest
 from sqlalchemy import Connection, select
 
 from tests.peers.provider import CLIENT_ID, CLIENT_SECRET, OpenIDProvider
-from tests.web.browser import CALLBACK, LOGIN, Browser, asked, set_right
+from tests.web.browser import CALLBACK, COOKIE, LOGIN, Browser, asked, set_right
 from tests.world.entries import ON_SQLITE
 from tests.world.stage import OPERATOR_TOKEN, Stage
 from tollway.control.sign_in import BEGUN_US, HANDED_US, challenge_of
@@ -334,6 +334,28 @@ async def test_a_command_line_has_a_minute_and_no_use_for_another_code(stage: St
     stage.clock.advance(HANDED_US / US_PER_S)
     body = {"code": asked(url, "code"), "verifier": VERIFIER}
     assert (await stage.request("POST", TOKEN, body=body)).status == 400
+
+
+@ON_SQLITE
+async def test_whatever_a_stranger_sends_is_a_refusal(stage: Stage) -> None:
+    verifier = b"v" * 43
+    for data in (
+        b'{"code": "\\ud800", "verifier": "%s"}' % verifier,
+        b'{"code": "v1.\xc3\xbc.\xc3\xbc", "verifier": "%s"}' % verifier,
+        b'{"code": "x", "verifier": "\\ud800%s"}' % verifier,
+        b'{"code": "x", "verifier": "%s", "more": 1}' % verifier,
+        b'{"code": "%s", "verifier": "%s"}' % (b"x" * 5_000, verifier),
+        b'{"code": "v1.',
+        b"[]",
+    ):
+        answer = await stage.request("POST", TOKEN, data=data, headers={"Content-Type": "application/json"})
+        assert answer.status in (400, 422), data
+    for query in ("state=%ff&code=x", "state=%ed%a0%80&code=x", "code=x&state=x&state=y", "iss=%00&code=%00"):
+        answer = await stage.request(
+            "GET", f"{CALLBACK}?{query}", headers={"Cookie": f"{COOKIE}=\xff.\xff; {COOKIE}=x"}
+        )
+        assert answer.status == 400, query
+    assert (await stage.request("GET", f"{CALLBACK}?state={'x' * 5_000}")).status == 422
 
 
 @ON_SQLITE
