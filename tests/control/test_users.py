@@ -6,7 +6,7 @@ from sqlalchemy import Connection, select
 
 from tests.world.stage import OPERATOR_TOKEN, Stage
 from tollway.domain.token import Bearer, digest, is_minted
-from tollway.store.schema import user_tokens
+from tollway.store.sign_in_schema import user_tokens
 
 ADA = {"email": "ada@example.com", "name": "Ada"}
 

@@ -13,7 +13,7 @@ from tollway.domain.org import EVERY_PERMISSION, Permission
 from tollway.domain.token import digest
 from tollway.store.database import Database
 from tollway.store.orgs import add_member
-from tollway.store.schema import user_tokens
+from tollway.store.sign_in_schema import user_tokens
 from tollway.store.users import create_user, enter_org, find_by_token, has_users
 
 TOKEN = "a token of Ada's"

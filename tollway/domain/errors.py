@@ -21,6 +21,7 @@
     ├── StoreRefused            500  a value that the database cannot hold
     ├── Unavailable             503  try again later
     │   ├── StoreUnavailable    503  the database
+    │   ├── IssuerUnavailable   503  the OpenID Connect issuer
     │   ├── LimitsUnavailable   503  nothing in hand, and no database to ask for more
     │   └── MeteringUnavailable 503  no room to record the call
     └── VendorError             502  the vendor answered wrongly, or refused our credentials
@@ -220,6 +221,17 @@ class StoreUnavailable(Unavailable):
     def told(self) -> str:
         """Not where the database is."""
         return "the database is not available; try again shortly"
+
+
+class IssuerUnavailable(Unavailable):
+    """The OpenID Connect issuer does not answer, or not as it should."""
+
+    code = "issuer_unavailable"
+
+    @property
+    def told(self) -> str:
+        """Not where the issuer is, nor what it said."""
+        return "the identity provider is not available; try again shortly"
 
 
 class LimitsUnavailable(Unavailable):

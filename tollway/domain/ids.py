@@ -8,6 +8,7 @@ from typing import NewType
 from uuid import UUID
 
 UserId = NewType("UserId", str)
+TokenId = NewType("TokenId", str)
 OrgId = NewType("OrgId", str)
 AppId = NewType("AppId", str)
 KeyId = NewType("KeyId", str)

@@ -1,7 +1,7 @@
 """A model vendor and its models, as the operator writes them down.
 
 Owns the form of `[providers.NAME]` and `[[models]]` and what a wrong one is told; does not own
-reading them (`settings.py`) or what they are at run time (`providers/`). Money is a string here,
+reading them (`settings/`) or what they are at run time (`providers/`). Money is a string here,
 so that it is never a float. What is wrong is a ValueError that begins with its place in the file.
 """
 

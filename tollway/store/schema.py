@@ -52,19 +52,6 @@ users = Table(
     Column("added_us", BigInteger, nullable=False),
 )
 
-user_tokens = Table(
-    "user_tokens",
-    metadata,
-    Column("id", Text, primary_key=True),
-    Column("user_id", Text, ForeignKey("users.id"), nullable=False, index=True),
-    Column("hash", Text, nullable=False, unique=True),
-    Column("token_end", Text, nullable=False),
-    Column("name", Text, nullable=False),
-    Column("added_us", BigInteger, nullable=False),
-    Column("expires_us", BigInteger),
-    Column("revoked_us", BigInteger),
-)
-
 orgs = Table(
     "orgs",
     metadata,

@@ -4,7 +4,7 @@ Owns the rows; does not own who may ask. A user is of no organisation: these fun
 the ones by which one is found.
 """
 
-from sqlalchemy import Connection, insert, or_, select, update
+from sqlalchemy import Connection, Row, Select, func, insert, or_, select, update
 from sqlalchemy.exc import IntegrityError
 
 from tollway.domain.caller import Person
@@ -13,7 +13,8 @@ from tollway.domain.ids import OrgId, UserId, new_id
 from tollway.domain.org import Permission
 from tollway.domain.token import digest, ending
 from tollway.store.database import all_orgs
-from tollway.store.schema import members, user_tokens, users
+from tollway.store.schema import members, users
+from tollway.store.sign_in_schema import user_tokens
 
 
 @all_orgs
@@ -41,26 +42,31 @@ def create_user(db: Connection, *, email: str, name: str, token: str, now_us: in
 @all_orgs
 def find_by_token(db: Connection, token_hash: str, now_us: int) -> Person | None:
     """The user whose unrevoked, unexpired token has this hash."""
-    row = db.execute(
-        select(users.c.id, users.c.email, users.c.name, users.c.current_org_id, members.c.permissions)
+    found = (
+        _people()
         .join(user_tokens, user_tokens.c.user_id == users.c.id)
-        .outerjoin(members, (members.c.user_id == users.c.id) & (members.c.org_id == users.c.current_org_id))
         .where(
             user_tokens.c.hash == token_hash,
             user_tokens.c.revoked_us.is_(None),
             or_(user_tokens.c.expires_us.is_(None), user_tokens.c.expires_us > now_us),
         )
-    ).first()
-    if row is None:
-        return None
-    is_member = row.permissions is not None
-    return Person(
-        id=UserId(row.id),
-        email=row.email,
-        name=row.name,
-        org_id=OrgId(row.current_org_id) if is_member else None,
-        permissions=frozenset(Permission(word) for word in (row.permissions or "").split()),
     )
+    return _person(db.execute(found).first())
+
+
+@all_orgs
+def find_user(db: Connection, user: UserId) -> Person | None:
+    """The user with this id."""
+    return _person(db.execute(_people().where(users.c.id == user)).first())
+
+
+@all_orgs
+def users_with_email(db: Connection, email: str) -> list[UserId]:
+    """Whose e-mail this is, in whatever case ASCII letters are."""
+    wanted = _ascii_lower(email)
+    found = db.execute(select(users.c.id, users.c.email).where(func.lower(users.c.email) == wanted))
+    # PostgreSQL lowers more than ASCII: a Kelvin sign is no k.
+    return [UserId(row.id) for row in found if _ascii_lower(row.email) == wanted]
 
 
 @all_orgs
@@ -73,3 +79,29 @@ def has_users(db: Connection) -> bool:
 def enter_org(db: Connection, user: UserId, org: OrgId) -> None:
     """Make `org` the user's current organisation."""
     db.execute(update(users).where(users.c.id == user).values(current_org_id=org))
+
+
+def _people() -> Select[tuple[str, str, str, str | None, str | None]]:
+    is_member = (members.c.user_id == users.c.id) & (members.c.org_id == users.c.current_org_id)
+    return (
+        select(users.c.id, users.c.email, users.c.name, users.c.current_org_id, members.c.permissions)
+        .select_from(users)
+        .outerjoin(members, is_member)
+    )
+
+
+def _person(row: Row[tuple[str, str, str, str | None, str | None]] | None) -> Person | None:
+    if row is None:
+        return None
+    is_member = row.permissions is not None
+    return Person(
+        id=UserId(row.id),
+        email=row.email,
+        name=row.name,
+        org_id=OrgId(row.current_org_id) if is_member else None,
+        permissions=frozenset(Permission(word) for word in (row.permissions or "").split()),
+    )
+
+
+def _ascii_lower(text: str) -> str:
+    return "".join(char.lower() if char.isascii() else char for char in text)

@@ -2,7 +2,15 @@
 
     POST   /v1/chat/completions      gateway/chat.py
     GET    /v1/models[/{model}]      gateway/models.py
+    GET    /v1/auth/login            web/api/auth.py
+    GET    /v1/auth/callback
+    POST   /v1/auth/token
+    POST   /v1/auth/logout
     POST   /v1/users                 web/api/users.py
+    GET    /v1/users/me              web/api/tokens.py
+    GET    /v1/users/tokens
+    POST   /v1/users/tokens
+    DELETE /v1/users/tokens/{token_id}
     POST   /v1/orgs                  web/api/orgs.py
     GET    /v1/orgs/current
     GET    /v1/orgs/cycles
@@ -34,12 +42,25 @@ from fastapi import FastAPI
 from fastapi_offline import FastAPIOffline
 
 from tollway import __version__
+from tollway.control.issuer import Issuer
 from tollway.domain.errors import BadRequest, TollwayError, Unavailable
 from tollway.gateway.call import Call, Reply
 from tollway.gateway.chat import chat
 from tollway.gateway.models import list_models, show_model
 from tollway.web import errors
-from tollway.web.api import apps, audit, billing, health, metrics, operator, operator_orgs, orgs, users
+from tollway.web.api import (
+    apps,
+    audit,
+    auth,
+    billing,
+    health,
+    metrics,
+    operator,
+    operator_orgs,
+    orgs,
+    tokens,
+    users,
+)
 from tollway.web.body import Bounded
 from tollway.web.hot import Handler, Receive, Scope, Send, serve
 from tollway.web.openapi import hot_paths
@@ -122,9 +143,11 @@ def control_plane(world: World) -> FastAPI:
         redirect_slashes=False,
     )
     api.state.world = world
+    registration = world.settings.registration
+    api.state.issuer = Issuer(registration, world.clock) if registration else None
     api.state.metrics_door = metrics.Door(world, is_open=False)
     errors.install(api)
-    for module in (users, orgs, apps, billing, audit, operator, operator_orgs, health, metrics):
+    for module in (auth, users, tokens, orgs, apps, billing, audit, operator, operator_orgs, health, metrics):
         api.include_router(module.router)
     described = api.openapi
 

@@ -4,20 +4,30 @@ Owns reading the header and finding who it belongs to; does not own what they ma
 (`control/access.py`).
 """
 
+import contextlib
 import secrets
 from typing import Annotated
 
-from fastapi import Depends, Request
+from fastapi import BackgroundTasks, Depends, Request
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 
+from tollway.control.issuer import Issuer
+from tollway.control.sign_in import enter_person, find_person
+from tollway.control.tokens import Recognised, recognise
 from tollway.domain.caller import Person
-from tollway.domain.errors import Forbidden, Unauthenticated
+from tollway.domain.errors import Forbidden, StoreUnavailable, Unauthenticated
+from tollway.domain.ids import TokenId
 from tollway.domain.token import Bearer, digest, is_minted
 from tollway.store.deployment import operator_token_hash
-from tollway.store.users import find_by_token
+from tollway.store.tokens import note_use
 from tollway.world import World
 
-_scheme = HTTPBearer(auto_error=False, description="A user's token (`twu_…`), or the operator's.")
+_scheme = HTTPBearer(
+    auto_error=False,
+    description="A user's token (`twu_…`), a JWT of the configured issuer, or the operator's token.",
+)
+
+_DOTS_OF_A_JWT = 2
 
 Credentials = Annotated[HTTPAuthorizationCredentials | None, Depends(_scheme)]
 
@@ -31,16 +41,40 @@ def world_of(request: Request) -> World:
 TheWorld = Annotated[World, Depends(world_of)]
 
 
-async def person(credentials: Credentials, world: TheWorld) -> Person:
-    """The signed-in user; Unauthenticated if there is none."""
+def issuer_of(request: Request) -> Issuer | None:
+    """The OpenID Connect issuer of this process; None where none is configured."""
+    issuer: Issuer | None = request.app.state.issuer
+    return issuer
+
+
+TheIssuer = Annotated[Issuer | None, Depends(issuer_of)]
+
+
+async def recognised(
+    credentials: Credentials, world: TheWorld, issuer: TheIssuer, afterwards: BackgroundTasks
+) -> Recognised:
+    """The signed-in user and what they showed; Unauthenticated if there is none."""
     token = _token(credentials)
     if is_minted(token, Bearer.USER):
-        found = await world.database.read(find_by_token, digest(token), world.clock.now_us())
+        now_us = world.clock.now_us()
+        found = await world.database.read(recognise, digest(token), now_us)
         if found is not None:
+            if found.token is not None and not found.token.is_use_noted(now_us):
+                afterwards.add_task(_note_use, world, found.token.id, now_us)
             return found
     elif is_minted(token, Bearer.APP):
         raise Unauthenticated("this is an app key, for inference; here a user's token is needed")
+    elif issuer is not None and token.count(".") == _DOTS_OF_A_JWT:
+        return Recognised(person=await _identified(world, issuer, token), token=None)
     raise Unauthenticated("nobody has this token, or it is no longer valid")
+
+
+TheRecognised = Annotated[Recognised, Depends(recognised)]
+
+
+async def person(found: TheRecognised) -> Person:
+    """The signed-in user; Unauthenticated if there is none."""
+    return found.person
 
 
 async def operator(credentials: Credentials, world: TheWorld) -> None:
@@ -63,3 +97,18 @@ def _token(credentials: HTTPAuthorizationCredentials | None) -> str:
     if credentials is None or not credentials.credentials:
         raise Unauthenticated("no token: send 'Authorization: Bearer <token>'")
     return credentials.credentials
+
+
+async def _identified(world: World, issuer: Issuer, token: str) -> Person:
+    """Whom the issuer's token stands for; one who is new here is let in as by a sign-in."""
+    identity = await issuer.identify(token)
+    found = await world.database.read(find_person, identity)
+    if found is not None:
+        return found
+    return await world.database.write(enter_person, identity, world.clock.now_us())
+
+
+async def _note_use(world: World, token: TokenId, now_us: int) -> None:
+    """After the answer, so that nobody waits; a use that could not be noted is no loss."""
+    with contextlib.suppress(StoreUnavailable):
+        await world.database.write(note_use, token, now_us)

@@ -2,6 +2,7 @@
 
 from alembic import context
 
+import tollway.store.sign_in_schema  # noqa: F401 - its tables are of the same metadata
 from tollway.store.schema import metadata
 
 context.configure(connection=context.config.attributes["connection"], target_metadata=metadata)

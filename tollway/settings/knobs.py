@@ -1,48 +1,27 @@
-"""Every knob of Tollway: one frozen class, and the only place that reads the environment.
+"""Every knob of Tollway, in one frozen class: its type, its default and its sentence.
 
-A flag wins over a `TOLLWAY_*` variable, that over the file named by TOLLWAY_CONFIG (default
-`./tollway.toml`, absent is fine), that over the default. Names end in their unit. Owns what may
-be configured and what a wrong value is told; does not own what is done with it.
+Names end in their unit. Owns what may be configured, what a wrong value is told and what follows
+from one; does not own where values come from (`sources.py`) or what is done with them.
 """
 
-import difflib
 import math
-import os
 import ssl
-import tomllib
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeVar, get_type_hints
+from typing import Annotated, Literal, get_type_hints
 
 import msgspec
 from msgspec import Meta
 
 from tollway.domain import provider
-from tollway.domain.destination import Network, parse_networks
+from tollway.domain.destination import Network, parse_endpoint, parse_networks
+from tollway.domain.identity import Registration, check_issuer_url
 from tollway.domain.plan import Plans
-from tollway.domain.provider import ModelSettings, PriceSettings, ProviderSettings
+from tollway.domain.provider import ModelSettings, ProviderSettings
 from tollway.domain.subscription import NewTier, Opening, PlanSettings, check_plans, parse_balance, plans_of
-
-__all__ = [
-    "PREFIX",
-    "ModelSettings",
-    "PlanSettings",
-    "PriceSettings",
-    "ProviderSettings",
-    "Settings",
-    "SettingsError",
-    "load",
-    "scalars",
-]
-
-PREFIX = "TOLLWAY_"
-CONFIG_VARIABLE = "TOLLWAY_CONFIG"
-DEFAULT_CONFIG = "tollway.toml"
+from tollway.domain.token import Secret
 
 _MIN_OPERATOR_TOKEN_CHARS = 16
 _MAX_PORT = 65_535
-
-T = TypeVar("T")
 
 
 class SettingsError(Exception):
@@ -211,6 +190,38 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     trial_balance_usd: Annotated[
         str, Meta(description="What the trial of a new organisation may cost, as decimal text.")
     ] = "5"
+    public_url: Annotated[
+        str,
+        Meta(
+            description=(
+                "The URL at which people reach this installation, for links that lead back to it; empty: "
+                "as each request names it."
+            )
+        ),
+    ] = ""
+    oidc_issuer: Annotated[
+        str,
+        Meta(
+            description=(
+                "The OpenID Connect issuer that people sign in with, exactly as its discovery document "
+                "names itself; empty: only the operator makes users."
+            )
+        ),
+    ] = ""
+    oidc_client_id: Annotated[
+        str, Meta(description="What the issuer calls this installation; empty: no sign-in in a browser.")
+    ] = ""
+    oidc_client_secret: Annotated[
+        str, Meta(description="What goes with it; empty: a public client, by PKCE alone.")
+    ] = ""
+    oidc_audience: Annotated[
+        str,
+        Meta(
+            description=(
+                "The audience of the issuer's access tokens (JWT) that the API accepts; empty: none of them."
+            )
+        ),
+    ] = ""
     providers: dict[str, ProviderSettings] = {}
     models: list[ModelSettings] = []
     plans: dict[str, PlanSettings] = {}
@@ -247,6 +258,19 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         return context
 
     @property
+    def registration(self) -> Registration | None:
+        """How this installation is known to its issuer; None without one."""
+        if not self.oidc_issuer:
+            return None
+        secret = self.oidc_client_secret
+        return Registration(
+            issuer=self.oidc_issuer,
+            client_id=self.oidc_client_id,
+            client_secret=Secret(secret) if secret else None,
+            audience=self.oidc_audience,
+        )
+
+    @property
     def has_demo(self) -> bool:
         """Whether the demo vendor is offered."""
         return self.demo == "on" or (self.demo == "auto" and not self.providers)
@@ -267,7 +291,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         return f"Settings({', '.join(shown)}, …)"
 
 
-_SECRET = frozenset({"operator_token", "secret_keys", "database_url"})
+_SECRET = frozenset({"operator_token", "secret_keys", "database_url", "oidc_client_secret"})
 """Never shown: the database's URL may hold a password."""
 
 
@@ -281,87 +305,8 @@ def scalars() -> dict[str, str]:
     }
 
 
-def load(
-    environment: Mapping[str, str] | None = None, flags: Mapping[str, str] | None = None
-) -> tuple[Settings, list[str]]:
-    """Read everything; returns the settings and warnings. SettingsError names what is wrong."""
-    environment = os.environ if environment is None else environment
-    values = _read_file(environment.get(CONFIG_VARIABLE))
-    warnings = []
-    names = scalars()
-    for variable in sorted(environment):
-        if not variable.startswith(PREFIX) or variable == CONFIG_VARIABLE:
-            continue
-        name = variable.removeprefix(PREFIX).lower()
-        if name in names:
-            values[name] = environment[variable]
-        elif variable not in provider.key_variables(values.get("providers")):
-            warnings.append(f"{variable} is not a setting{_did_you_mean(name, names)}")
-    values.update(flags or {})
-    settings = _convert(values, environment)
-    _check(settings)
-    return settings, warnings
-
-
-def _read_file(named: str | None) -> dict[str, Any]:
-    path = Path(named or DEFAULT_CONFIG)
-    if not path.exists():
-        if named:
-            raise SettingsError(f"{CONFIG_VARIABLE}: there is no file {named}")
-        return {}
-    try:
-        return tomllib.loads(path.read_text("utf-8"))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise SettingsError(f"{path}: {error}") from None
-
-
-def _convert(values: dict[str, Any], environment: Mapping[str, str]) -> Settings:
-    names = {*scalars(), "providers", "models", "plans"}
-    for name in values:
-        if name not in names:
-            raise SettingsError(f"{name}: not a setting{_did_you_mean(name, names)}")
-    providers = values.get("providers", {})
-    if not isinstance(providers, dict):
-        raise SettingsError("providers: a table for each, [providers.NAME]")
-    try:
-        keys = {name: provider.api_key_of(name, table, environment) for name, table in providers.items()}
-    except ValueError as error:
-        raise SettingsError(str(error)) from None
-    with_keys = {
-        name: msgspec.structs.replace(
-            _typed(table, ProviderSettings, f"providers.{name}"), api_key=keys[name]
-        )
-        for name, table in providers.items()
-    }
-    plans = values.get("plans", {})
-    if not isinstance(plans, dict):
-        raise SettingsError("plans: a table for each tier, [plans.TIER]")
-    tables = {tier: _typed(table, PlanSettings, f"plans.{tier}") for tier, table in plans.items()}
-    others = {name: value for name, value in values.items() if name not in ("providers", "plans")}
-    return msgspec.structs.replace(_typed(others, Settings, ""), providers=with_keys, plans=tables)
-
-
-def _typed(table: Any, type_: type[T], where: str) -> T:  # noqa: ANN401 - what TOML and the environment hold
-    try:
-        return msgspec.convert(table, type_, strict=False)
-    except msgspec.ValidationError as error:
-        what, _, inside = str(error).partition(" - at `$")
-        place = (where + inside.rstrip("`")).lstrip(".") or "settings"
-        raise SettingsError(f"{place}: {what}{_hint(place, table)}") from None
-
-
-def _hint(place: str, table: Any) -> str:  # noqa: ANN401 - as above
-    """Kubernetes sets TOLLWAY_PORT for a service that is called tollway, and means something else."""
-    if place == "port" and str(table["port"]).startswith(("tcp://", "udp://")):
-        return (
-            "; TOLLWAY_PORT seems to be set by Kubernetes for a service named tollway: "
-            "give the pod `enableServiceLinks: false`, or the service another name"
-        )
-    return ""
-
-
-def _check(settings: Settings) -> None:
-    """What a type cannot say."""
+def check(settings: Settings) -> None:
+    """SettingsError for what a type cannot say."""
     if (
         settings.metrics_port
         and settings.workers > 1
@@ -387,6 +332,7 @@ def _check(settings: Settings) -> None:
         raise SettingsError(
             f"operator_token: at least {_MIN_OPERATOR_TOKEN_CHARS} ASCII characters without spaces"
         )
+    _check_sign_in(settings)
     try:
         provider.check_providers(settings.providers)
         provider.check_models(settings.models, settings.providers)
@@ -395,6 +341,25 @@ def _check(settings: Settings) -> None:
         raise SettingsError(str(error)) from None
 
 
-def _did_you_mean(name: str, names: Mapping[str, str] | set[str]) -> str:
-    close = difflib.get_close_matches(name, names, 1)
-    return f"; did you mean {close[0]}?" if close else ""
+def _check_sign_in(settings: Settings) -> None:
+    for name in ("public_url", "oidc_issuer"):
+        url = getattr(settings, name)
+        try:
+            if "?" in url:
+                raise ValueError("paths are put behind it, so it has no query")
+            if url:
+                (parse_endpoint if name == "public_url" else check_issuer_url)(url)
+        except ValueError as error:
+            raise SettingsError(f"{name}: {error}") from None
+    for name in ("oidc_client_id", "oidc_client_secret", "oidc_audience"):
+        value = getattr(settings, name)
+        if value and not settings.oidc_issuer:
+            raise SettingsError(f"{name}: there is no oidc_issuer")
+        if not value.isascii() or not value.isprintable():
+            raise SettingsError(f"{name}: printable ASCII characters")
+    if settings.oidc_client_secret and not settings.oidc_client_id:
+        raise SettingsError("oidc_client_secret: there is no oidc_client_id")
+    if settings.oidc_issuer and not settings.oidc_client_id and not settings.oidc_audience:
+        raise SettingsError(
+            "oidc_issuer: name oidc_client_id to sign people in, or oidc_audience to accept its access tokens"
+        )

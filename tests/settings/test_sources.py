@@ -83,13 +83,24 @@ def test_every_scalar_is_a_variable_and_a_flag_and_has_a_sentence(load_from: Loa
         "journal_fsync": "group",
         "journal_segment_bytes": "17000000",
         "journal_max_bytes": "17000000",
+        "public_url": "https://tollway.example.com",
+        "oidc_issuer": "https://id.example.com",
+    }
+    issuer = {"TOLLWAY_OIDC_ISSUER": "https://id.example.com", "TOLLWAY_OIDC_AUDIENCE": "tollway"}
+    client = {"TOLLWAY_OIDC_CLIENT_ID": "tollway"}
+    needed = {
+        "oidc_issuer": {"TOLLWAY_OIDC_AUDIENCE": "tollway"},
+        "oidc_client_id": issuer,
+        "oidc_client_secret": issuer | client,
+        "oidc_audience": issuer,
     }
     assert [*names, "providers", "models", "plans"] == list(get_type_hints(Settings))
     for name, sentence in names.items():
         assert re.fullmatch(r"\S.+\.", sentence), name
         value = values.get(name, "17")
-        by_variable = load_from("", {f"TOLLWAY_{name.upper()}": value})[0]
-        by_flag = load_from("", {}, {name: value})[0]
+        others = needed.get(name, {})
+        by_variable = load_from("", others | {f"TOLLWAY_{name.upper()}": value})[0]
+        by_flag = load_from("", others, {name: value})[0]
         assert by_variable == by_flag != Settings()
         assert str(getattr(by_variable, name)).removesuffix(".0") == value
 
@@ -159,6 +170,25 @@ def test_a_folder_is_no_file(tmp_path: Path) -> None:
         ("operator_token = 'with a space in it'", "operator_token: at least 16 ASCII characters"),
         ("operator_token = 'with-a-line-break\\n'".replace("'", '"'), "operator_token: at least 16 ASCII"),
         ("operator_token = 'päßwörter-sind-geheim'", "operator_token: at least 16 ASCII characters"),
+        ("public_url = 'here'", "public_url: an endpoint is an absolute URL"),
+        ("public_url = 'https://a.example.com/?x'", "public_url: paths are put behind it"),
+        ("oidc_issuer = 'id.example.com'", "oidc_issuer: an absolute https URL"),
+        ("oidc_issuer = 'http://id.example.com'", "oidc_issuer: https: what it says is believed"),
+        ("oidc_issuer = 'http://192.0.2.1'", "oidc_issuer: https: what it says is believed"),
+        ("oidc_issuer = 'https://id.example.com/?x'", "oidc_issuer: paths are put behind it"),
+        ("oidc_issuer = 'https://me:secret@id.example.com'", "oidc_issuer: an absolute https URL"),
+        ("oidc_issuer = 'https://id.example.com'", "oidc_issuer: name oidc_client_id to sign people in, or"),
+        ("oidc_client_id = 'x'", "oidc_client_id: there is no oidc_issuer"),
+        ("oidc_client_secret = 'x'", "oidc_client_secret: there is no oidc_issuer"),
+        ("oidc_audience = 'x'", "oidc_audience: there is no oidc_issuer"),
+        (
+            "oidc_issuer = 'https://id.example.com'\noidc_audience = 'x'\noidc_client_secret = 'y'",
+            "oidc_client_secret: there is no oidc_client_id",
+        ),
+        (
+            "oidc_issuer = 'https://id.example.com'\noidc_client_id = 'päßwort'",
+            "oidc_client_id: printable ASCII characters",
+        ),
         ("providers = 5", "providers: a table for each, [providers.NAME]"),
         ("providers = ['openai']", "providers: a table for each, [providers.NAME]"),
         ("[providers]\nopenai = 'x'", "providers.openai: Expected `object`, got `str`"),
@@ -328,9 +358,13 @@ def test_nothing_secret_is_shown_by_the_settings(load_from: Load) -> None:
         "TOLLWAY_OPERATOR_TOKEN": "hidden-operator-2",
         "TOLLWAY_SECRET_KEYS": "hidden-keys-3",
         "TOLLWAY_DATABASE_URL": "postgresql://tollway:hidden-4@db/tollway",
+        "TOLLWAY_OIDC_ISSUER": "https://id.example.com",
+        "TOLLWAY_OIDC_CLIENT_ID": "tollway",
+        "TOLLWAY_OIDC_CLIENT_SECRET": "hidden-5",
     }
     settings, _ = load_from(text, environment)
-    for shown in (repr(settings), str(settings), f"{settings}", repr(settings.providers), repr([settings])):
+    shown_in_all = (repr(settings), str(settings), f"{settings}", repr(settings.providers), repr([settings]))
+    for shown in (*shown_in_all, repr(settings.registration)):
         assert "hidden" not in shown
     assert "port=8080" in repr(settings)
 
