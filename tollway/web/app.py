@@ -4,9 +4,23 @@
     GET    /v1/models[/{model}]      gateway/models.py
     POST   /v1/users                 web/api/users.py
     POST   /v1/orgs                  web/api/orgs.py
+    POST   /v1/orgs/check-name
+    GET    /v1/orgs/list
+    PATCH  /v1/orgs/switch/{org_id}
+    PUT    /v1/orgs/update
+    POST   /v1/orgs/deactivate
     GET    /v1/orgs/current
+    DELETE /v1/orgs/current
     GET    /v1/orgs/cycles
     PUT    /v1/orgs/integrations
+    POST   /v1/orgs/members          web/api/members.py
+    PUT    /v1/orgs/members/permissions
+    GET    /v1/orgs/members/{id}
+    DELETE /v1/orgs/members/{id}
+    POST   /v1/orgs/leave
+    POST   /v1/orgs/invite
+    POST   /v1/orgs/resend-invite
+    POST   /v1/orgs/join-with-invite
     POST   /v1/apps/create           web/api/apps.py
     DELETE /v1/apps/{app_id}
     GET    /v1/apps/{app_id}/limits
@@ -39,7 +53,18 @@ from tollway.gateway.call import Call, Reply
 from tollway.gateway.chat import chat
 from tollway.gateway.models import list_models, show_model
 from tollway.web import errors
-from tollway.web.api import apps, audit, billing, health, metrics, operator, operator_orgs, orgs, users
+from tollway.web.api import (
+    apps,
+    audit,
+    billing,
+    health,
+    members,
+    metrics,
+    operator,
+    operator_orgs,
+    orgs,
+    users,
+)
 from tollway.web.body import Bounded
 from tollway.web.hot import Handler, Receive, Scope, Send, serve
 from tollway.web.openapi import hot_paths
@@ -124,7 +149,7 @@ def control_plane(world: World) -> FastAPI:
     api.state.world = world
     api.state.metrics_door = metrics.Door(world, is_open=False)
     errors.install(api)
-    for module in (users, orgs, apps, billing, audit, operator, operator_orgs, health, metrics):
+    for module in (users, orgs, members, apps, billing, audit, operator, operator_orgs, health, metrics):
         api.include_router(module.router)
     described = api.openapi
 
