@@ -5,8 +5,9 @@ from itertools import product
 
 import pytest
 
-from tests.scenes import IDS, PAGE, Scene, attempt, names_in, scene
+from tests.scenes import IDS, OF_NOBODY, PAGE, Scene, attempt, names_in, scene
 from tests.test_permissions import seen
+from tests.world.entries import ON_SQLITE
 from tests.world.stage import Answer, Stage
 from tollway.domain.ids import new_id
 from tollway.domain.operation import Operation, Who
@@ -23,6 +24,17 @@ OF_THE_OPERATOR = [
     for operation in Operation
     if names_in(operation.value.path) and operation.value.need is Who.OPERATOR
 ]
+
+
+@ON_SQLITE
+async def test_every_path_that_names_something_is_tried(stage: Stage) -> None:
+    paths = (await stage.request("GET", "/openapi.json")).json["paths"]
+    naming = {
+        (method.upper(), path) for path, methods in paths.items() for method in methods if names_in(path)
+    }
+    tried = {(each.value.method, each.value.path) for each in (*WITH_IDS, *OF_THE_OPERATOR)}
+    of_nobody = {route for route in naming if set(names_in(route[1])) <= set(OF_NOBODY)}
+    assert naming - of_nobody == tried, "add the route to domain/operation.py, and to tests/scenes.py"
 
 
 def told(answer: Answer, ids: dict[str, str]) -> tuple[int, bytes, list[str]]:

@@ -19,7 +19,7 @@ from tollway.domain.org import DEFAULT_RATE_LIMIT_PER_MINUTE, Tier
 from tollway.domain.payment import SpendingLimits
 from tollway.store.database import all_orgs
 from tollway.store.people_schema import deleted_orgs, invites
-from tollway.store.schema import app_keys, apps, bodies, integrations, members, orgs
+from tollway.store.schema import app_keys, apps, bodies, integrations, members, orgs, outbox
 
 
 class OrgChange(TypedDict, total=False):
@@ -181,7 +181,7 @@ def deactivate_org(db: Connection, org: OrgId, now_us: int) -> None:
 
 
 def delete_org(db: Connection, org: OrgId, by: UserId, now_us: int) -> None:
-    """Take away everything but the ledger and what explains it: keys, apps, receivers, prompts, people."""
+    """Take away all but the ledger and what explains it: keys, apps, receivers, prompts, people, letters."""
     deactivate_org(db, org, now_us)
     db.execute(
         update(app_keys)
@@ -191,7 +191,7 @@ def delete_org(db: Connection, org: OrgId, by: UserId, now_us: int) -> None:
     db.execute(
         update(apps).where(apps.c.org_id == org, apps.c.is_active).values(is_active=False, modified_us=now_us)
     )
-    for table in (integrations, bodies, invites, members):
+    for table in (integrations, bodies, invites, members, outbox):
         db.execute(delete(table).where(table.c.org_id == org))
     db.execute(insert(deleted_orgs).values(org_id=org, deleted_by=by, deleted_us=now_us))
 

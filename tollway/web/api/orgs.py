@@ -1,6 +1,6 @@
 """`/v1/orgs`: organisations, their record, and where their metrics and logs go."""
 
-from typing import Annotated, cast
+from typing import Annotated, Literal, cast
 
 from fastapi import APIRouter, Query
 from pydantic import AwareDatetime, BaseModel, Field, StringConstraints
@@ -77,6 +77,9 @@ class OrgUpdate(Body):
     address_zip: Line | None = None
     address_state: Line | None = None
     address_country: Line | None = None
+    currency: Annotated[
+        Literal["usd", "USD"] | None, Field(description="There is no other; may be left out.")
+    ] = None
 
 
 class IntegrationItem(Body):
@@ -173,7 +176,7 @@ async def switch_org(org_id: str, person: ThePerson, world: TheWorld) -> UserOrg
 @router.put("/update", response_model=OrgRecord)
 async def update_org(body: OrgUpdate, person: ThePerson, world: TheWorld) -> Response:
     """Change the current organisation's names, logo, address and billing e-mail."""
-    told = body.model_dump(exclude_unset=True)
+    told = body.model_dump(exclude_unset=True, exclude={"currency"})
     org_id, org_name = told.pop("id", None), told.pop("org_name", None)
     may_be_null = ("org_display_name", "org_logo")
     details = {name: value if name in may_be_null else value or "" for name, value in told.items()}

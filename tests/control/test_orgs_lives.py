@@ -51,7 +51,9 @@ async def test_what_is_named_changes_and_the_rest_stays(stage: Stage) -> None:
     assert answer.json == {**before, **DETAILS, "modified_on": "2026-03-10T12:00:01Z"}
     assert await stage.record(acme) == answer.json
     stage.clock.advance(1)
-    emptied = await put(stage, acme, id=acme.org_id, org_name="acme", org_logo=None, address_2=None)
+    emptied = await put(
+        stage, acme, id=acme.org_id, org_name="acme", currency="USD", org_logo=None, address_2=None
+    )
     changed = {"org_logo": None, "address_2": "", "modified_on": "2026-03-10T12:00:02Z"}
     assert emptied.json == {**answer.json, **changed}
     stage.clock.advance(1)
@@ -71,6 +73,7 @@ async def test_the_slug_is_a_label_and_never_changes(stage: Stage) -> None:
         ("org_display_name", ""),
         ("org_display_name", "x\x00"),
         ("billing_email", "nobody"),
+        ("currency", "eur"),
         ("address_1", "x" * 201),
         ("address_1", "two\nlines"),
     ):
