@@ -52,21 +52,21 @@ async def test_an_id_of_another_organisation_is_like_one_that_nobody_has(
     acme, beta = await scene(stage, "acme"), await scene(stage, "beta")
     before = await seen(stage, acme)
     names = names_in(operation.value.path)
-    for kinds in product(("own", "another's"), repeat=len(names)):
-        if "another's" not in kinds:
+    own = {name: IDS[name](beta) for name in names}
+    of_acme = [{name: IDS[name](acme) for name in names}]
+    if "id" in names:  # of a member, or of an invite
+        of_acme.append({**of_acme[0], "id": acme.invite_id})
+    for anothers, chosen in product(of_acme, product((True, False), repeat=len(names))):
+        wrong = {name for name, is_wrong in zip(names, chosen, strict=True) if is_wrong}
+        if not wrong:
             continue
-        others = {
-            name: IDS[name](beta if kind == "own" else acme) for name, kind in zip(names, kinds, strict=True)
-        }
-        nobodys = {
-            name: IDS[name](beta) if kind == "own" else new_id(stage.clock.now_us())
-            for name, kind in zip(names, kinds, strict=True)
-        }
+        others = {**own, **{name: anothers[name] for name in wrong}}
+        nobodys = {**own, **{name: new_id(stage.clock.now_us()) for name in wrong}}
         found = told(await attempt(stage, operation, beta, beta.actor, others), others)
         assert found == told(await attempt(stage, operation, beta, beta.actor, nobodys), nobodys)
         assert found[0] == 404
         for odd in ("x", "%00", new_id(0).upper()):
-            junk = {name: id_ if id_ == IDS[name](beta) else odd for name, id_ in others.items()}
+            junk = {**own, **dict.fromkeys(wrong, odd)}
             assert (await attempt(stage, operation, beta, beta.actor, junk)).status == 404
     assert await seen(stage, acme) == before
 

@@ -1,10 +1,11 @@
 """`tollway orgs purge`: what it removes, and what it leaves and says."""
 
 import asyncio
+from functools import partial
 from pathlib import Path
 
 import pytest
-from sqlalchemy import func, select, update
+from sqlalchemy import func, insert, select, update
 
 from tests.control.audited import folded
 from tests.world.clock import NOON_US, TurningClock
@@ -17,7 +18,7 @@ from tollway.settings import Settings
 from tollway.store.database import Database
 from tollway.store.orgs import delete_org
 from tollway.store.people_schema import deleted_orgs
-from tollway.store.schema import ledger, orgs
+from tollway.store.schema import bodies, ledger, orgs
 
 Capture = pytest.CaptureFixture[str]
 
@@ -53,6 +54,18 @@ async def test_the_ledger_goes_when_it_may_and_not_a_moment_before(
     assert capsys.readouterr().out == (
         f"acme ({acme}): 2 ledger rows removed, and all else\n1 organisations purged; 0 {kept}"
     )
+
+
+async def test_what_was_on_its_way_when_the_organisation_was_deleted_goes_at_once(
+    settings: Settings, database: Database, acme: OrgId
+) -> None:
+    beta = database.write_here(partial(make_org, name="beta"))
+    place = {"request_id": "r", "attempt": 1, "part": "request", "at": 0}
+    prompts = [{"org_id": org, **place, "data": b"Hello!", "written_us": NOON_US} for org in (acme, beta)]
+    database.write_here(lambda db: db.execute(insert(bodies), prompts))
+    assert await purge(settings, TurningClock()) == 0
+    assert database.write_here(lambda db: db.execute(select(bodies.c.org_id)).scalars().all()) == [beta]
+    assert left(database) == ({"acme", "beta"}, 2)
 
 
 async def test_the_command_goes_by_todays_date(

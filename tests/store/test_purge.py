@@ -15,7 +15,7 @@ from tollway.store.database import Database
 from tollway.store.deployment import identify
 from tollway.store.members import add_member
 from tollway.store.orgs import delete_org
-from tollway.store.purge import list_deleted, purge_bodies, purge_org, purge_rows
+from tollway.store.purge import list_deleted, purge_org, purge_rows
 from tollway.store.schema import bodies, ledger, metadata, orgs
 
 
@@ -82,14 +82,6 @@ def test_rows_go_in_portions_the_oldest_first(database: Database, acme: OrgId) -
 
     turns = [database.write_here(turn) for _ in range(4)]
     assert turns == [(2, [3, 4, 5]), (2, [5]), (1, []), (0, [])]
-
-
-def test_prompts_of_calls_that_ended_late_go_by_themselves(database: Database, acme: OrgId) -> None:
-    beta = database.write_here(lambda db: make_org(db, "beta"))
-    for org in (acme, beta):
-        database.write_here(partial(keep, org=org))
-    assert database.write_here(lambda db: purge_bodies(db, acme)) == 1
-    assert database.write_here(lambda db: db.execute(select(bodies.c.org_id)).scalars().all()) == [beta]
 
 
 def test_the_deleted_are_listed_by_when_that_was(database: Database, acme: OrgId) -> None:

@@ -15,7 +15,8 @@ from tollway.domain.clock import Clock, SystemClock
 from tollway.domain.deletion import LEDGER_KEPT_DAYS, LEDGER_KEPT_US
 from tollway.domain.errors import StoreUnavailable
 from tollway.settings import Settings
-from tollway.store.purge import list_deleted, purge_bodies, purge_org, purge_rows
+from tollway.store.orgs import strip_org
+from tollway.store.purge import list_deleted, purge_org, purge_rows
 
 
 def add(commands: Commands) -> None:
@@ -41,7 +42,7 @@ async def purge(settings: Settings, clock: Clock) -> int:
     """Remove what may go, a portion in each transaction, and say what that was."""
     with closing(await existing(settings)) as database:
         for org, _ in await database.read(list_deleted):
-            await database.write(purge_bodies, org)
+            await database.write(strip_org, org)
         due = await database.read(list_deleted, clock.now_us() - LEDGER_KEPT_US)
         for org, org_name in due:
             rows = 0

@@ -17,7 +17,11 @@ from tollway.store.orgs import find_state
 def current_org(person: Person) -> OrgId:
     """The person's current organisation, to read; NotFound if they are in none."""
     if person.org_id is None:
-        raise NotFound("you are in no organisation yet: make one with POST /v1/orgs", code="no_organisation")
+        raise NotFound(
+            "no organisation is current for you: choose one with PATCH /v1/orgs/switch/{org_id}, "
+            "or make one with POST /v1/orgs",
+            code="no_organisation",
+        )
     return person.org_id
 
 

@@ -191,9 +191,14 @@ def delete_org(db: Connection, org: OrgId, by: UserId, now_us: int) -> None:
     db.execute(
         update(apps).where(apps.c.org_id == org, apps.c.is_active).values(is_active=False, modified_us=now_us)
     )
+    strip_org(db, org)
+    db.execute(insert(deleted_orgs).values(org_id=org, deleted_by=by, deleted_us=now_us))
+
+
+def strip_org(db: Connection, org: OrgId) -> None:
+    """Remove what a deleted organisation has no use for; again later, for what was on its way then."""
     for table in (integrations, bodies, invites, members, outbox):
         db.execute(delete(table).where(table.c.org_id == org))
-    db.execute(insert(deleted_orgs).values(org_id=org, deleted_by=by, deleted_us=now_us))
 
 
 def touch_org(db: Connection, org: OrgId, now_us: int) -> None:

@@ -9,7 +9,7 @@ from sqlalchemy import Connection, delete, func, select
 from tollway.domain.ids import OrgId
 from tollway.store.database import all_orgs
 from tollway.store.people_schema import deleted_orgs
-from tollway.store.schema import bodies, changes, ledger, metadata, orgs
+from tollway.store.schema import changes, ledger, metadata, orgs
 
 ROWS_PER_TURN = 10_000
 
@@ -25,11 +25,6 @@ def list_deleted(db: Connection, upto_us: int | None = None) -> list[tuple[OrgId
     if upto_us is not None:
         query = query.where(deleted_orgs.c.deleted_us <= upto_us)
     return [(OrgId(row.id), row.org_name) for row in db.execute(query)]
-
-
-def purge_bodies(db: Connection, org: OrgId) -> int:
-    """Remove prompts and answers of calls that ended after the deletion; returns how many pieces."""
-    return int(db.execute(delete(bodies).where(bodies.c.org_id == org)).rowcount)
 
 
 def purge_rows(db: Connection, org: OrgId, *, most: int = ROWS_PER_TURN) -> int:
