@@ -7,6 +7,7 @@ import pytest
 from msgspec.structs import replace
 from sqlalchemy import Connection, select, update
 
+from tests.control.people import in_no_organisation
 from tests.gateway.scripts import entries, only_entry
 from tests.world.stage import OPERATOR_TOKEN, RECEIVER_TOKEN, RECEIVER_USER, Answer, Stage, Tenant
 from tollway.demo.offer import CHEAP_MODEL
@@ -243,7 +244,7 @@ async def test_a_member_may_do_what_their_permissions_say(stage: Stage) -> None:
 
 
 async def test_a_user_of_no_organisation_is_told_so(stage: Stage) -> None:
-    token = await stage.user()
+    token = await in_no_organisation(stage)
     for method, path, body in (
         ("GET", "/v1/orgs/current", None),
         ("PUT", INTEGRATIONS, {}),
@@ -274,7 +275,8 @@ async def test_names_that_are_taken_or_wrong_are_refused(stage: Stage) -> None:
     for name in [*wrong, None, "a/../b", "acme\x00"]:
         refused = await stage.request("POST", "/v1/orgs", token=token, body={"org_name": name})
         assert faults(refused) == [("body", "org_name")], name
-    assert (await stage.request("GET", "/v1/orgs/current", token=token)).status == 404
+    current = await stage.request("GET", "/v1/orgs/current", token=token)
+    assert current.json["is_personal"]
 
     doubled = {"email": "eve@example.com", "name": "Eve"}
     taken = await stage.request("POST", "/v1/users", token=OPERATOR_TOKEN, body=doubled)
@@ -305,7 +307,7 @@ async def test_names_that_are_taken_or_wrong_are_refused(stage: Stage) -> None:
     def count(db: Connection) -> tuple[int, int]:
         return len(db.execute(select(orgs.c.id)).all()), len(db.execute(select(users.c.id)).all())
 
-    assert await stage.world.database.read(count) == (1, 2)
+    assert await stage.world.database.read(count) == (1 + 2, 2)  # each user has one of their own
     assert (await stage.record(acme))["num_apps"] == 1
 
 

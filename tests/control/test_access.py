@@ -1,90 +1,19 @@
-"""Who may do what: each operation with each permission, and with none."""
+"""May this person do this here? By the table of operations, in the organisation that is current."""
 
 import pytest
 from sqlalchemy import Connection, update
 
-from tests.control.people import member
-from tests.world.stage import OPERATOR_TOKEN, Answer, Stage, Tenant
-from tollway.control.access import current_org, permitted_org
+from tests.control.people import in_no_organisation
+from tests.world.entries import make_org
+from tests.world.stage import Stage
+from tollway.control.access import acting_org, current_org, permitted_org, require_able
 from tollway.domain.caller import Person
-from tollway.domain.errors import Forbidden, NotFound
+from tollway.domain.errors import Forbidden, Limited, NotFound
 from tollway.domain.ids import OrgId, UserId
+from tollway.domain.operation import Operation
 from tollway.domain.org import EVERY_PERMISSION, Permission
+from tollway.store.database import Database
 from tollway.store.schema import orgs
-
-NEEDS: dict[str, Permission | None] = {
-    "show the organisation": None,
-    "put integrations": Permission.EDITOR_ORG,
-    "create an app": Permission.EDITOR_APP,
-    "revoke an app": Permission.EDITOR_APP,
-}
-
-
-async def attempt(stage: Stage, tenant: Tenant, operation: str, token: str | None) -> Answer:
-    match operation:
-        case "show the organisation":
-            return await stage.request("GET", "/v1/orgs/current", token=token)
-        case "put integrations":
-            return await stage.request("PUT", "/v1/orgs/integrations", token=token, body={"prom": None})
-        case "create an app":
-            return await stage.request("POST", "/v1/apps/create", token=token, body={"name": "x"})
-        case _:
-            return await stage.request("DELETE", f"/v1/apps/{tenant.app_id}", token=token)
-
-
-@pytest.mark.parametrize("operation", NEEDS)
-async def test_each_operation_needs_its_own_permission_and_no_other(stage: Stage, operation: str) -> None:
-    acme = await stage.tenant()
-    needed = NEEDS[operation]
-    for number, permission in enumerate(Permission):
-        token = await member(stage, acme, f"{number}@example.com", [permission])
-        answer = await attempt(stage, acme, operation, token)
-        allowed = needed is None or permission == needed
-        assert (answer.status < 300) == allowed, (permission, answer.body)
-        if not allowed:
-            assert answer.status == 403
-            assert str(needed) in str(answer.json["detail"])
-
-
-@pytest.mark.parametrize("operation", NEEDS)
-async def test_everything_but_the_one_permission_is_not_enough(stage: Stage, operation: str) -> None:
-    acme = await stage.tenant()
-    others = EVERY_PERMISSION - {NEEDS[operation]}
-    token = await member(stage, acme, "other@example.com", others)
-    answer = await attempt(stage, acme, operation, token)
-    assert answer.status == (200 if NEEDS[operation] is None else 403)
-    record = await stage.record(acme)
-    assert (record["num_apps"], record["modified_on"]) == (1, record["added_on"])
-
-
-@pytest.mark.parametrize("operation", NEEDS)
-async def test_a_user_of_no_organisation_is_told_to_make_one(stage: Stage, operation: str) -> None:
-    acme = await stage.tenant()
-    answer = await attempt(stage, acme, operation, await stage.user("nobody@example.com"))
-    assert answer.status == 404
-    assert "POST /v1/orgs" in str(answer.json["detail"])
-
-
-@pytest.mark.parametrize("operation", NEEDS)
-async def test_without_a_users_token_nothing_is_done(stage: Stage, operation: str) -> None:
-    acme = await stage.tenant()
-    for token in (None, "junk", acme.app_key, OPERATOR_TOKEN, acme.user_token[:-1] + "?"):
-        assert (await attempt(stage, acme, operation, token)).status == 401
-    assert (await stage.record(acme))["num_apps"] == 1
-
-
-@pytest.mark.parametrize("operation", [name for name, needed in NEEDS.items() if needed])
-async def test_an_organisation_that_is_not_active_can_only_be_read(stage: Stage, operation: str) -> None:
-    acme = await stage.tenant()
-
-    def switch_off(db: Connection) -> None:
-        db.execute(update(orgs).where(orgs.c.id == acme.org_id).values(is_active=False))
-
-    await stage.world.database.write(switch_off)
-    answer = await attempt(stage, acme, operation, acme.user_token)
-    assert answer.status == 403
-    record = await stage.record(acme)
-    assert (record["is_active"], record["num_apps"]) == (False, 1)
 
 
 def person(org: str | None, permissions: frozenset[Permission]) -> Person:
@@ -99,8 +28,67 @@ def person(org: str | None, permissions: frozenset[Permission]) -> Person:
 
 def test_the_decision_is_the_persons_current_organisation_or_an_error() -> None:
     someone = person("acme", frozenset({Permission.EDITOR_ORG}))
-    assert current_org(someone) == permitted_org(someone, Permission.EDITOR_ORG) == "acme"
+    assert current_org(someone) == permitted_org(someone, Operation.PUT_INTEGRATIONS) == "acme"
     with pytest.raises(Forbidden, match="editor:app"):
-        permitted_org(someone, Permission.EDITOR_APP)
+        permitted_org(someone, Operation.CREATE_APP)
     with pytest.raises(NotFound):
-        permitted_org(person(None, EVERY_PERMISSION), Permission.EDITOR_ORG)
+        permitted_org(person(None, EVERY_PERMISSION), Operation.PUT_INTEGRATIONS)
+
+
+def test_a_member_needs_no_permission_for_what_every_member_may() -> None:
+    assert permitted_org(person("acme", frozenset()), Operation.SHOW_ORG) == "acme"
+
+
+@pytest.mark.parametrize(
+    ("values", "operation", "refusal"),
+    [
+        ({}, Operation.CREATE_APP, None),
+        ({"is_active": False}, Operation.CREATE_APP, Forbidden),
+        ({"is_active": False}, Operation.SHOW_ORG, None),
+        ({"is_active": False}, Operation.DELETE_ORG, None),
+        ({"spaces_subscription_status": "active"}, Operation.CREATE_APP, None),
+        ({"spaces_subscription_status": "unpaid"}, Operation.CREATE_APP, Limited),
+        ({"spaces_subscription_status": "unpaid"}, Operation.SHOW_ORG, None),
+        ({"spaces_subscription_status": "unpaid"}, Operation.PUT_SPENDING_LIMITS, None),
+        ({"spaces_subscription_status": "unpaid", "is_active": False}, Operation.CREATE_APP, Forbidden),
+    ],
+)
+def test_the_state_of_the_organisation_decides_too(
+    database: Database,
+    values: dict[str, object],
+    operation: Operation,
+    refusal: type[Exception] | None,
+) -> None:
+    org = database.write_here(make_org)
+    someone = person(org, EVERY_PERMISSION)
+
+    def work(db: Connection) -> None:
+        if values:
+            db.execute(update(orgs).values(**values))
+        if refusal is None:
+            require_able(db, org, operation)
+            assert acting_org(db, someone, operation) == org
+        else:
+            with pytest.raises(refusal):
+                require_able(db, org, operation)
+            with pytest.raises(refusal):
+                acting_org(db, someone, operation)
+
+    database.write_here(work)
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "body"),
+    [
+        ("GET", "/v1/orgs/current", None),
+        ("GET", "/v1/orgs/cycles", None),
+        ("PUT", "/v1/orgs/integrations", {"prom": None}),
+        ("POST", "/v1/apps/create", {"name": "x"}),
+        ("POST", "/v1/orgs/leave", None),
+    ],
+)
+async def test_a_user_of_no_organisation_is_told_to_make_one(
+    stage: Stage, method: str, path: str, body: object
+) -> None:
+    answer = await stage.request(method, path, token=await in_no_organisation(stage), body=body)
+    assert (answer.status, "POST /v1/orgs" in answer.json["detail"]) == (404, True)

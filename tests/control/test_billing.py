@@ -9,7 +9,7 @@ import pytest
 from msgspec.structs import replace
 from sqlalchemy import Connection, select, update
 
-from tests.control.people import member
+from tests.control.people import in_no_organisation, member
 from tests.world.entries import batch, cost, entry
 from tests.world.stage import OPERATOR_TOKEN, Answer, Stage, Tenant
 from tollway.domain.ids import OrgId
@@ -201,7 +201,7 @@ async def test_only_who_may_change_the_organisation_sets_limits_and_every_member
     assert (await stage.request("GET", PATH, token=reader)).status == 200
     assert limits(await show(stage, acme)) == ("0", "0", "refuse")
     assert (await put(stage, acme, body, editor)).status == 200
-    homeless = await stage.user("homeless@example.com")
+    homeless = await in_no_organisation(stage)
     assert (await stage.request("GET", PATH, token=homeless)).status == 404
     assert (await put(stage, acme, body, homeless)).status == 404
 

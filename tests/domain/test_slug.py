@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tollway.domain.slug import ORG_NAME_PATTERN, numbered, slug_of
+from tollway.domain.slug import ORG_NAME_CHARS, ORG_NAME_PATTERN, numbered, personal_slug, slug_of
 
 SLUG = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
 
@@ -56,3 +56,25 @@ def test_the_pattern_takes_slugs(name: str) -> None:
 @pytest.mark.parametrize("name", ["", "Acme", "-acme", "acme-", "a--b", "a b", "a_b", "ä", 'a"b', "a\nb"])
 def test_the_pattern_takes_nothing_else(name: str) -> None:
     assert not re.search(ORG_NAME_PATTERN, name)
+
+
+@pytest.mark.parametrize(
+    ("email", "name", "stem"),
+    [
+        ("ada@example.com", "Ada Lovelace", "ada"),
+        ("Ada.Lovelace+x@example.com", "Ada", "ada-lovelace-x"),
+        ("a@example.com", "Ada", "a"),
+        ("日本@example.com", "Ada Lovelace", "ada-lovelace"),
+        ("日本@example.com", "日本", "user"),
+        ("x" * 39 + "-y@example.com", "Ada", "x" * 39),
+    ],
+)
+def test_a_personal_slug_is_the_start_of_the_address_and_what_nobody_else_has(
+    email: str, name: str, stem: str
+) -> None:
+    made = {personal_slug(email, name) for _ in range(50)}
+    assert len(made) == 50
+    for slug in made:
+        assert slug.rpartition("-")[0] == stem
+        assert re.fullmatch(ORG_NAME_PATTERN, slug)
+        assert ORG_NAME_CHARS[0] <= len(slug) <= ORG_NAME_CHARS[1]

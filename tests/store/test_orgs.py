@@ -16,7 +16,10 @@ from tollway.store.orgs import (
     OrgChange,
     change_org,
     create_org,
-    is_org_active,
+    delete_org,
+    find_state,
+    is_name_taken,
+    is_personal,
     put_spending_limits,
     spending_limits,
     touch_org,
@@ -66,10 +69,15 @@ def test_of_several_who_want_a_name_at_once_one_gets_it(database: Database) -> N
 
 
 @pytest.mark.parametrize("is_active", [True, False])
-def test_whether_an_organisation_is_active_is_read(database: Database, is_active: bool) -> None:
+@pytest.mark.parametrize("status", [None, "active", "unpaid"])
+def test_what_an_organisation_may_do_now_is_read(
+    database: Database, is_active: bool, status: str | None
+) -> None:
     org = database.write_here(make_org)
-    database.write_here(lambda db: db.execute(update(orgs).values(is_active=is_active)))
-    assert database.write_here(lambda db: is_org_active(db, org)) == is_active
+    values = {"is_active": is_active, "spaces_subscription_status": status}
+    database.write_here(lambda db: db.execute(update(orgs).values(**values)))
+    state = database.write_here(lambda db: find_state(db, org))
+    assert (state.is_active, state.has_unpaid_seats) == (is_active, status == "unpaid")
 
 
 def test_touching_one_organisation_leaves_the_others(database: Database) -> None:
@@ -116,3 +124,19 @@ def test_a_change_stores_what_it_names_in_one_organisation(database: Database, o
     assert row(org) == (7, None, 3, True, NOON_US + 1)
     assert row(other) == (200, "_INTERNAL_", None, True, NOON_US)
     assert not database.write_here(lambda db: change_org(db, OrgId("nobody"), change, NOON_US))
+
+
+def test_a_deleted_organisation_keeps_its_name_and_cannot_be_changed_any_more(
+    database: Database, org: OrgId
+) -> None:
+    other = database.write_here(lambda db: make_org(db, "other"))
+    assert not database.write_here(lambda db: is_personal(db, org))
+    database.write_here(lambda db: delete_org(db, org, UserId("somebody"), NOON_US + 1))
+    assert database.write_here(lambda db: [is_name_taken(db, name) for name in ("acme", "free")]) == [
+        True,
+        False,
+    ]
+    assert not database.write_here(lambda db: find_state(db, org)).is_active
+    assert not database.write_here(lambda db: change_org(db, org, OrgChange(is_active=True), NOON_US + 2))
+    assert not database.write_here(lambda db: find_state(db, org)).is_active
+    assert database.write_here(lambda db: find_state(db, other)).is_active

@@ -8,7 +8,7 @@ from sqlalchemy import text
 from tests.world.entries import make_org
 from tollway.domain.errors import StoreUnavailable
 from tollway.store.database import Database
-from tollway.store.orgs import is_org_active
+from tollway.store.orgs import find_state
 from tollway.store.revision import is_current, open_existing
 
 
@@ -17,7 +17,7 @@ async def test_a_database_of_this_version_is_opened(database_url: str, database:
     opened = await open_existing(database_url)
     try:
         assert await opened.read(is_current)
-        assert await opened.read(is_org_active, org)
+        assert (await opened.read(find_state, org)).is_active
     finally:
         opened.close()
 

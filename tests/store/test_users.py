@@ -12,9 +12,10 @@ from tollway.domain.ids import OrgId, UserId
 from tollway.domain.org import EVERY_PERMISSION, Permission
 from tollway.domain.token import digest
 from tollway.store.database import Database
-from tollway.store.orgs import add_member
+from tollway.store.members import add_member
+from tollway.store.schema import orgs, users
 from tollway.store.sign_in_schema import user_tokens
-from tollway.store.users import create_user, enter_org, find_by_token, has_users
+from tollway.store.users import create_user, enter_org, find_by_token, has_users, send_home
 
 TOKEN = "a token of Ada's"
 
@@ -106,3 +107,27 @@ def test_a_member_without_permissions_is_a_member(database: Database) -> None:
     person = database.write_here(lambda db: find_by_token(db, digest(TOKEN), NOON_US))
     assert person is not None
     assert (person.org_id, person.permissions) == (org, frozenset())
+
+
+def test_who_is_sent_home_is_in_their_own_organisation_and_the_others_stay(database: Database) -> None:
+    def work(db: Connection) -> None:
+        org, other = make_org(db, "shared"), make_org(db, "other")
+        home = make_org(db, "home")
+        db.execute(update(orgs).where(orgs.c.id == home).values(is_personal=True))
+        ada, grace, eve = (make(db, f"{name}@example.com", f"{name}'s") for name in ("ada", "grace", "eve"))
+        for user, entered in ((ada, org), (grace, org), (eve, other)):
+            add_member(db, entered, user, [], NOON_US)
+            enter_org(db, user, entered)
+        add_member(db, home, ada, EVERY_PERMISSION, NOON_US)
+
+        def current() -> dict[str, str | None]:
+            rows = db.execute(select(users.c.id, users.c.current_org_id))
+            return {row.id: row.current_org_id for row in rows}
+
+        before = current()
+        send_home(db, org, grace)
+        assert current() == {**before, grace: None}
+        send_home(db, org)
+        assert current() == {**before, grace: None, ada: home}
+
+    database.write_here(work)

@@ -4,12 +4,12 @@ from dataclasses import dataclass
 
 from sqlalchemy import Connection
 
-from tollway.control.access import current_org, permitted_org, require_active
+from tollway.control.access import acting_org, permitted_org
 from tollway.domain.body import PrivacyLevel
 from tollway.domain.caller import Person
 from tollway.domain.errors import Fault, Invalid, NotFound, PlanExhausted, TollwayError
 from tollway.domain.ids import AppId, KeyId, OrgId
-from tollway.domain.org import Permission
+from tollway.domain.operation import Operation
 from tollway.domain.plan import NO_PLAN, UNLIMITED, Plans
 from tollway.domain.slug import slug_of
 from tollway.domain.subscription import NO_PLANS
@@ -55,8 +55,7 @@ def create_app(
     now_us: int,
 ) -> NewApp:
     """Make an app with a first key, in the person's current organisation. Forbidden; PlanExhausted."""
-    org = permitted_org(person, Permission.EDITOR_APP)
-    require_active(db, org)
+    org = acting_org(db, person, Operation.CREATE_APP)
     _require_room(db, org, plans)
     app = apps.create_app(
         db,
@@ -79,22 +78,20 @@ def create_app(
 
 def revoke_app(db: Connection, person: Person, app: AppId, now_us: int) -> None:
     """Switch an app of the current organisation off, in every process; NotFound if it has none such."""
-    org = permitted_org(person, Permission.EDITOR_APP)
-    require_active(db, org)
+    org = acting_org(db, person, Operation.REVOKE_APP)
     if not apps.revoke_app(db, org, app, now_us):
         raise _no_app(app)
     announce(db, org, now_us)
 
 
 def show_limits(db: Connection, person: Person, app: AppId) -> AppLimits:
-    """The limits of an app of the current organisation, and of its keys. NotFound."""
-    return _limits(db, current_org(person), app)
+    """The limits of an app of the current organisation, and of its keys. Forbidden; NotFound."""
+    return _limits(db, permitted_org(person, Operation.SHOW_APP_LIMITS), app)
 
 
 def put_limits(db: Connection, person: Person, app: AppId, change: LimitsChange, now_us: int) -> AppLimits:
     """Set limits of an app of the current organisation, in every process. Forbidden; NotFound."""
-    org = permitted_org(person, Permission.EDITOR_APP)
-    require_active(db, org)
+    org = acting_org(db, person, Operation.PUT_APP_LIMITS)
     if not app_limits.change_app_limits(db, org, app, change, now_us):
         raise _no_app(app)
     announce(db, org, now_us)
@@ -105,8 +102,7 @@ def put_key_limits(
     db: Connection, person: Person, app: AppId, key: KeyId, change: LimitsChange, now_us: int
 ) -> KeyLimits:
     """The same of one of the app's keys."""
-    org = permitted_org(person, Permission.EDITOR_APP)
-    require_active(db, org)
+    org = acting_org(db, person, Operation.PUT_KEY_LIMITS)
     _limits(db, org, app)
     if not app_limits.change_key_limits(db, org, app, key, change):
         raise NotFound(f"the app {app} has no valid key {key}", code="key_not_found")

@@ -8,12 +8,12 @@ from typing import NamedTuple
 
 from sqlalchemy import Connection
 
-from tollway.control.access import current_org, permitted_org, require_active
+from tollway.control.access import acting_org, permitted_org
 from tollway.domain.caller import Person
 from tollway.domain.errors import Fault, Invalid
 from tollway.domain.ids import OrgId
 from tollway.domain.money import Nano, usd
-from tollway.domain.org import Permission
+from tollway.domain.operation import Operation
 from tollway.domain.payment import PaymentDetails, SpendingLimits, payment_details
 from tollway.domain.standing import NearLimit
 from tollway.domain.subscription import PlanSettings, subscription_of
@@ -37,7 +37,7 @@ def show_limits(
     db: Connection, person: Person, plans: Mapping[str, PlanSettings], now_us: int
 ) -> PaymentDetails:
     """The payment details of the person's current organisation."""
-    return _details(db, current_org(person), plans, now_us)
+    return _details(db, permitted_org(person, Operation.SHOW_SPENDING_LIMITS), plans, now_us)
 
 
 def put_limits(
@@ -47,8 +47,7 @@ def put_limits(
 
     Forbidden; Invalid if the soft limit would be above the hard one.
     """
-    org = permitted_org(person, Permission.EDITOR_ORG)
-    require_active(db, org)
+    org = acting_org(db, person, Operation.PUT_SPENDING_LIMITS)
     # The fold holds this lock too: either it sees the new limits, or these see what it added.
     lock_org(db, org)
     stored = orgs.spending_limits(db, org)

@@ -11,7 +11,7 @@ from typing import Annotated
 
 from sqlalchemy import Connection
 
-from tollway.control.access import current_org, permitted_org, require_active
+from tollway.control.access import permitted_org, require_able
 from tollway.control.integrations import KINDS, Receiver, check_endpoints
 from tollway.domain.caller import Person
 from tollway.domain.clock import US_PER_S
@@ -19,7 +19,7 @@ from tollway.domain.destination import Destination, DestinationKind
 from tollway.domain.errors import Fault, Invalid
 from tollway.domain.ids import OrgId
 from tollway.domain.moment import iso
-from tollway.domain.org import Permission
+from tollway.domain.operation import Operation
 from tollway.domain.token import MASK, Secret
 from tollway.push.delivery import Outbound
 from tollway.push.probe import Answer, probe
@@ -56,7 +56,7 @@ OFF = ReceiverStatus(state="off", dropped={"refused": 0, "too_old": 0})
 
 def show_status(db: Connection, person: Person, now_us: int) -> dict[DestinationKind, ReceiverStatus]:
     """How each receiver of the person's current organisation is served; NotFound if they are in none."""
-    return status_of(db, current_org(person), now_us)
+    return status_of(db, permitted_org(person, Operation.SHOW_INTEGRATIONS), now_us)
 
 
 def status_of(db: Connection, org: OrgId, now_us: int) -> dict[DestinationKind, ReceiverStatus]:
@@ -91,7 +91,7 @@ async def probe_receivers(
 
     Forbidden; Invalid for an endpoint that may not be pushed to, or a token that is no secret.
     """
-    org = permitted_org(person, Permission.EDITOR_ORG)
+    org = permitted_org(person, Operation.TEST_INTEGRATIONS)
     if not given:
         return await probe_stored(database, org, outbound=outbound, vault=vault, now_us=now_us)
     masked = [
@@ -155,5 +155,5 @@ def _destination(org: OrgId, kind: DestinationKind, receiver: Receiver) -> Desti
 
 def _labels_of_active(db: Connection, org: OrgId) -> tuple[str, str]:
     """The organisation's name, and the `instance` of its metrics; Forbidden if it is not active."""
-    require_active(db, org)
+    require_able(db, org, Operation.TEST_INTEGRATIONS)
     return name_of(db, org), read_instance(db)

@@ -10,12 +10,13 @@ from dataclasses import dataclass
 
 from sqlalchemy import Connection
 
-from tollway.control.access import permitted_org, require_active
+from tollway.control.access import permitted_org, require_able
 from tollway.domain.caller import Person
 from tollway.domain.destination import DestinationKind, parse_endpoint
 from tollway.domain.errors import Fault, Invalid
 from tollway.domain.ids import OrgId
-from tollway.domain.org import Organisation, Permission
+from tollway.domain.operation import Operation
+from tollway.domain.org import Organisation
 from tollway.domain.token import MASK, masked
 from tollway.push.addresses import reachable_refusal
 from tollway.push.delivery import Outbound
@@ -61,7 +62,7 @@ async def put_integrations(
 
     Forbidden; Invalid, naming each field that cannot be accepted, and then nothing is stored.
     """
-    org = permitted_org(person, Permission.EDITOR_ORG)
+    org = permitted_org(person, Operation.PUT_INTEGRATIONS)
     await check_endpoints(wanted, org, outbound)
     return await database.write(_store, org, wanted, vault, now_us)
 
@@ -86,7 +87,7 @@ async def check_endpoints(wanted: Wanted, org: OrgId, outbound: Outbound) -> Non
 
 
 def _store(db: Connection, org: OrgId, wanted: Wanted, vault: Vault, now_us: int) -> Organisation:
-    require_active(db, org)
+    require_able(db, org, Operation.PUT_INTEGRATIONS)
     stored = find_integrations(db, org)
     faults = [
         fault

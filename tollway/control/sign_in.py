@@ -20,6 +20,7 @@ from tollway.domain.clock import US_PER_S
 from tollway.domain.errors import BadRequest, Conflict, Forbidden
 from tollway.domain.identity import Identity
 from tollway.domain.ids import UserId
+from tollway.domain.subscription import Opening
 from tollway.domain.token import digest
 from tollway.store.identities import add_identity, find_identity, has_identity
 from tollway.store.tokens import drop_token, lock_user
@@ -103,9 +104,9 @@ def challenge_of(verifier: str) -> str:
     return urlsafe_b64encode(sha256(verifier.encode()).digest()).decode().rstrip("=")
 
 
-def sign_in(db: Connection, identity: Identity, now_us: int) -> NewToken:
+def sign_in(db: Connection, identity: Identity, opening: Opening, now_us: int) -> NewToken:
     """The token of a person who has just signed in. Forbidden; Conflict."""
-    return make_sign_in(db, enter(db, identity, now_us), now_us)
+    return make_sign_in(db, enter(db, identity, opening, now_us), now_us)
 
 
 def find_person(db: Connection, identity: Identity) -> Person | None:
@@ -114,16 +115,19 @@ def find_person(db: Connection, identity: Identity) -> Person | None:
     return None if user is None else find_user(db, user)
 
 
-def enter_person(db: Connection, identity: Identity, now_us: int) -> Person:
+def enter_person(db: Connection, identity: Identity, opening: Opening, now_us: int) -> Person:
     """The same, letting them in if they have never been here. Forbidden; Conflict."""
-    found = find_user(db, enter(db, identity, now_us))
+    found = find_user(db, enter(db, identity, opening, now_us))
     if found is None:
         raise AssertionError("unreachable: an identity is of a user who is there")
     return found
 
 
-def enter(db: Connection, identity: Identity, now_us: int) -> UserId:
-    """The user that this person is, matched or made at their first time. Forbidden; Conflict."""
+def enter(db: Connection, identity: Identity, opening: Opening, now_us: int) -> UserId:
+    """The user that this person is, matched or made at their first time. Forbidden; Conflict.
+
+    `opening` is how the organisation of their own begins.
+    """
     known = find_identity(db, identity.issuer, identity.subject)
     if known is not None:
         return known
@@ -134,7 +138,9 @@ def enter(db: Connection, identity: Identity, now_us: int) -> UserId:
             code="email_not_verified",
         )
     try:
-        user = _matched(db, identity, identity.email) or _made(db, identity, identity.email, now_us)
+        user = _matched(db, identity, identity.email)
+        if user is None:
+            user = _made(db, identity, identity.email, opening, now_us)
     except Conflict:
         # Somebody was quicker: the same person, twice at once.
         known = find_identity(db, identity.issuer, identity.subject)
@@ -160,7 +166,7 @@ def _matched(db: Connection, identity: Identity, email: str) -> UserId | None:
     return found[0]
 
 
-def _made(db: Connection, identity: Identity, email: str, now_us: int) -> UserId:
-    made = create_user(db, email=email, name=identity.name, now_us=now_us)
+def _made(db: Connection, identity: Identity, email: str, opening: Opening, now_us: int) -> UserId:
+    made = create_user(db, email=email, name=identity.name, opening=opening, now_us=now_us)
     drop_token(db, digest(made.token))  # nobody was shown it
     return made.id

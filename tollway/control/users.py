@@ -4,9 +4,13 @@ from dataclasses import dataclass
 
 from sqlalchemy import Connection
 
+from tollway.control.orgs import create_personal_org
 from tollway.domain.ids import UserId
+from tollway.domain.subscription import Opening
 from tollway.domain.token import Bearer, mint
 from tollway.store import users
+
+_UNLIMITED = Opening()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -19,8 +23,11 @@ class NewUser:
     token: str
 
 
-def create_user(db: Connection, *, email: str, name: str, now_us: int) -> NewUser:
-    """Make a user with a first token; Conflict if the e-mail is taken."""
+def create_user(
+    db: Connection, *, email: str, name: str, opening: Opening = _UNLIMITED, now_us: int
+) -> NewUser:
+    """Make a user with a first token and an organisation of their own; Conflict if the e-mail is taken."""
     token = mint(Bearer.USER)
     user = users.create_user(db, email=email, name=name, token=token, now_us=now_us)
+    create_personal_org(db, user, email=email, name=name, opening=opening, now_us=now_us)
     return NewUser(id=user, email=email, name=name, token=token)

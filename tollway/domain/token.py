@@ -25,6 +25,7 @@ class Bearer(StrEnum):
     APP = "twk_"
     USER = "twu_"
     OPERATOR = "two_"
+    INVITE = "twi_"
 
 
 class Secret:

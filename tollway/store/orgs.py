@@ -1,9 +1,13 @@
-"""Organisations and their members. Owns the rows; does not own the record (`store/record.py`)."""
+"""Organisations, from their first day to their deletion.
 
-from collections.abc import Iterable
+Owns the rows; does not own the record (`record.py`), members (`members.py`) or what goes last
+(`purge.py`).
+"""
+
+from dataclasses import dataclass
 from typing import TypedDict
 
-from sqlalchemy import Connection, func, insert, select, update
+from sqlalchemy import Connection, delete, exists, func, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
 from tollway.domain.body import DEFAULT_PRIVACY_LEVEL, PrivacyLevel
@@ -11,9 +15,11 @@ from tollway.domain.clock import US_PER_S
 from tollway.domain.errors import Conflict
 from tollway.domain.ids import OrgId, UserId
 from tollway.domain.money import Nano
-from tollway.domain.org import DEFAULT_RATE_LIMIT_PER_MINUTE, Permission, Tier
+from tollway.domain.org import DEFAULT_RATE_LIMIT_PER_MINUTE, Tier
 from tollway.domain.payment import SpendingLimits
-from tollway.store.schema import apps, members, orgs
+from tollway.store.database import all_orgs
+from tollway.store.people_schema import deleted_orgs, invites
+from tollway.store.schema import app_keys, apps, bodies, integrations, members, orgs, outbox
 
 
 class OrgChange(TypedDict, total=False):
@@ -27,6 +33,28 @@ class OrgChange(TypedDict, total=False):
     is_active: bool
 
 
+class OrgDetails(TypedDict, total=False):
+    """What members set; what is left out stays."""
+
+    org_display_name: str | None
+    org_logo: str | None
+    billing_email: str
+    address_1: str
+    address_2: str
+    address_city: str
+    address_zip: str
+    address_state: str
+    address_country: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OrgState:
+    """What an organisation may do now."""
+
+    is_active: bool
+    has_unpaid_seats: bool
+
+
 def create_org(
     db: Connection,
     org: OrgId,
@@ -36,6 +64,7 @@ def create_org(
     billing_email: str | None,
     creator: UserId,
     tier: Tier,
+    is_personal: bool = False,
     trial_end_s: int | None = None,
     benchmark_model: str | None = None,
     privacy_level: PrivacyLevel = DEFAULT_PRIVACY_LEVEL,
@@ -51,6 +80,7 @@ def create_org(
                     org_display_name=display_name,
                     billing_email=billing_email,
                     org_creator=creator,
+                    is_personal=is_personal,
                     subscription_tier=tier,
                     trial_end=trial_end_s,
                     benchmark_model=benchmark_model,
@@ -65,17 +95,23 @@ def create_org(
         raise Conflict(f"the name {org_name} is taken", code="org_name_taken", param="org_name") from None
 
 
-def add_member(
-    db: Connection, org: OrgId, user: UserId, permissions: Iterable[Permission], now_us: int
-) -> None:
-    """Add `user` to `org` with these permissions."""
-    words = " ".join(sorted(permissions))
-    db.execute(insert(members).values(org_id=org, user_id=user, permissions=words, added_us=now_us))
-
-
-def is_org_active(db: Connection, org: OrgId) -> bool:
+def find_state(db: Connection, org: OrgId) -> OrgState:
     """Whether `org` may do more than read."""
-    return bool(db.execute(select(orgs.c.is_active).where(orgs.c.id == org)).scalar_one())
+    row = db.execute(
+        select(orgs.c.is_active, orgs.c.spaces_subscription_status).where(orgs.c.id == org)
+    ).one()
+    return OrgState(is_active=row.is_active, has_unpaid_seats=row.spaces_subscription_status == "unpaid")
+
+
+@all_orgs
+def is_name_taken(db: Connection, org_name: str) -> bool:
+    """Whether an organisation has, or had, this name."""
+    return db.execute(select(orgs.c.id).where(orgs.c.org_name == org_name)).first() is not None
+
+
+def is_personal(db: Connection, org: OrgId) -> bool:
+    """Whether it was made with its user, and is theirs alone."""
+    return bool(db.execute(select(orgs.c.is_personal).where(orgs.c.id == org)).scalar_one())
 
 
 def name_of(db: Connection, org: OrgId) -> str:
@@ -126,9 +162,43 @@ def put_spending_limits(db: Connection, org: OrgId, limits: SpendingLimits, now_
 
 
 def change_org(db: Connection, org: OrgId, change: OrgChange, now_us: int) -> bool:
-    """Store what the change names; whether there is such an organisation."""
-    changed = db.execute(update(orgs).where(orgs.c.id == org).values(**change, modified_us=now_us))
+    """Store what the change names; whether there is such an organisation, not deleted."""
+    is_deleted = exists().where(deleted_orgs.c.org_id == orgs.c.id)
+    changed = db.execute(
+        update(orgs).where(orgs.c.id == org, ~is_deleted).values(**change, modified_us=now_us)
+    )
     return bool(changed.rowcount)
+
+
+def update_org(db: Connection, org: OrgId, details: OrgDetails, now_us: int) -> None:
+    """Store what the details name."""
+    db.execute(update(orgs).where(orgs.c.id == org).values(**details, modified_us=now_us))
+
+
+def deactivate_org(db: Connection, org: OrgId, now_us: int) -> None:
+    """From now on it can only be read."""
+    db.execute(update(orgs).where(orgs.c.id == org).values(is_active=False, modified_us=now_us))
+
+
+def delete_org(db: Connection, org: OrgId, by: UserId, now_us: int) -> None:
+    """Take away all but the ledger and what explains it: keys, apps, receivers, prompts, people, letters."""
+    deactivate_org(db, org, now_us)
+    db.execute(
+        update(app_keys)
+        .where(app_keys.c.org_id == org, app_keys.c.revoked_us.is_(None))
+        .values(revoked_us=now_us)
+    )
+    db.execute(
+        update(apps).where(apps.c.org_id == org, apps.c.is_active).values(is_active=False, modified_us=now_us)
+    )
+    strip_org(db, org)
+    db.execute(insert(deleted_orgs).values(org_id=org, deleted_by=by, deleted_us=now_us))
+
+
+def strip_org(db: Connection, org: OrgId) -> None:
+    """Remove what a deleted organisation has no use for; again later, for what was on its way then."""
+    for table in (integrations, bodies, invites, members, outbox):
+        db.execute(delete(table).where(table.c.org_id == org))
 
 
 def touch_org(db: Connection, org: OrgId, now_us: int) -> None:

@@ -13,7 +13,7 @@ from tollway.domain.ids import OrgId, UserId, new_id
 from tollway.domain.org import Permission
 from tollway.domain.token import digest, ending
 from tollway.store.database import all_orgs
-from tollway.store.schema import members, users
+from tollway.store.schema import members, orgs, users
 from tollway.store.sign_in_schema import user_tokens
 
 
@@ -79,6 +79,19 @@ def has_users(db: Connection) -> bool:
 def enter_org(db: Connection, user: UserId, org: OrgId) -> None:
     """Make `org` the user's current organisation."""
     db.execute(update(users).where(users.c.id == user).values(current_org_id=org))
+
+
+def send_home(db: Connection, org: OrgId, user: UserId | None = None) -> None:
+    """For whom `org` is current, their personal organisation is from now on; for all, or one user."""
+    home = (
+        select(orgs.c.id)
+        .join(members, members.c.org_id == orgs.c.id)
+        .where(members.c.user_id == users.c.id, orgs.c.is_personal)
+        .limit(1)
+        .scalar_subquery()
+    )
+    moved = update(users).where(users.c.current_org_id == org).values(current_org_id=home)
+    db.execute(moved if user is None else moved.where(users.c.id == user))
 
 
 def _people() -> Select[tuple[str, str, str, str | None, str | None]]:

@@ -12,9 +12,23 @@
     POST   /v1/users/tokens
     DELETE /v1/users/tokens/{token_id}
     POST   /v1/orgs                  web/api/orgs.py
+    POST   /v1/orgs/check-name
+    GET    /v1/orgs/list
+    PATCH  /v1/orgs/switch/{org_id}
+    PUT    /v1/orgs/update
+    POST   /v1/orgs/deactivate
     GET    /v1/orgs/current
+    DELETE /v1/orgs/current
     GET    /v1/orgs/cycles
     PUT    /v1/orgs/integrations
+    POST   /v1/orgs/members          web/api/members.py
+    PUT    /v1/orgs/members/permissions
+    GET    /v1/orgs/members/{id}
+    DELETE /v1/orgs/members/{id}
+    POST   /v1/orgs/leave
+    POST   /v1/orgs/invite
+    POST   /v1/orgs/resend-invite
+    POST   /v1/orgs/join-with-invite
     POST   /v1/apps/create           web/api/apps.py
     DELETE /v1/apps/{app_id}
     GET    /v1/apps/{app_id}/limits
@@ -54,6 +68,7 @@ from tollway.web.api import (
     auth,
     billing,
     health,
+    members,
     metrics,
     operator,
     operator_orgs,
@@ -147,7 +162,10 @@ def control_plane(world: World) -> FastAPI:
     api.state.issuer = Issuer(registration, world.clock) if registration else None
     api.state.metrics_door = metrics.Door(world, is_open=False)
     errors.install(api)
-    for module in (auth, users, tokens, orgs, apps, billing, audit, operator, operator_orgs, health, metrics):
+    for module in (
+        *(auth, users, tokens, orgs, members, apps, billing, audit),
+        *(operator, operator_orgs, health, metrics),
+    ):
         api.include_router(module.router)
     described = api.openapi
 

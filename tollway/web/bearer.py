@@ -105,7 +105,8 @@ async def _identified(world: World, issuer: Issuer, token: str) -> Person:
     found = await world.database.read(find_person, identity)
     if found is not None:
         return found
-    return await world.database.write(enter_person, identity, world.clock.now_us())
+    opening, now_us = world.settings.opening, world.clock.now_us()
+    return await world.database.write(enter_person, identity, opening, now_us)
 
 
 async def _note_use(world: World, token: TokenId, now_us: int) -> None:

@@ -35,6 +35,7 @@ def _no_colon(text: str) -> str:
 
 
 Name = Annotated[str, StringConstraints(min_length=1, max_length=200), AfterValidator(_printable)]
+Line = Annotated[str, StringConstraints(max_length=200), AfterValidator(_printable)]
 Prose = Annotated[str, StringConstraints(max_length=4_000), AfterValidator(_storable)]
 Link = Annotated[str, StringConstraints(max_length=2_048), AfterValidator(_printable)]
 Email = Annotated[

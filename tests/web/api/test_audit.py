@@ -31,7 +31,7 @@ async def test_calls_that_went_through_the_gateway_are_explained(stage: Stage) -
     await stage.settled()
     answer = await asked(stage)
     assert (answer.status, answer.headers["content-type"]) == (200, "application/json")
-    assert answer.json == {"organisations": 2, "rows": 3, "differences": [], "unfolded": {}}
+    assert answer.json == {"organisations": 4, "rows": 3, "differences": [], "unfolded": {}}
 
 
 async def test_a_difference_is_told_with_its_organisation(stage: Stage) -> None:
@@ -50,7 +50,7 @@ async def test_a_difference_is_told_with_its_organisation(stage: Stage) -> None:
         "shown": [{"where": where, "what": "num_requests", "expected": 1, "found": 7}],
     }
     whole = (await asked(stage)).json
-    assert (whole["organisations"], whole["differences"]) == (2, [told])
+    assert (whole["organisations"], whole["differences"]) == (4, [told])
     for named in ("acme", acme.org_id):
         assert (await asked(stage, f"?org={named}")).json["differences"] == [told]
     clean = (await asked(stage, "?org=other")).json

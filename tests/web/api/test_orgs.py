@@ -7,6 +7,7 @@ import pytest
 from sqlalchemy import insert
 
 from tests.control.audited import folded
+from tests.control.people import in_no_organisation
 from tests.domain.test_cycle import SUBSCRIBED, at
 from tests.world.entries import cost, entry, lost
 from tests.world.stage import Stage, Tenant
@@ -121,7 +122,12 @@ async def test_pages_go_back_by_the_last_start_that_was_seen(stage: Stage) -> No
 @pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 async def test_who_may_not_read_the_record_may_not_read_cycles(stage: Stage) -> None:
     acme = await stage.tenant()
-    for token, status in ((None, 401), ("junk", 401), (acme.app_key, 401), (await stage.user(), 404)):
+    for token, status in (
+        (None, 401),
+        ("junk", 401),
+        (acme.app_key, 401),
+        (await in_no_organisation(stage), 404),
+    ):
         assert (await stage.request("GET", CYCLES, token=token)).status == status
     for query in (
         "limit=0",

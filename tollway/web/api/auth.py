@@ -119,13 +119,14 @@ async def callback(
     identity = await issuer.redeem(
         code, redirect_uri=begun.redirect_uri, nonce=begun.nonce, verifier=begun.verifier
     )
+    opening = world.settings.opening
     wants_page = "text/html" in request.headers.get("accept", "")
     if begun.command_line is not None:
-        person = await world.database.write(sign_in.enter_person, identity, now_us)
+        person = await world.database.write(sign_in.enter_person, identity, opening, now_us)
         handed = sign_in.sealed_handover(world.vault, person.id, begun.command_line.challenge, now_us)
         answer = _handed_over(f"http://127.0.0.1:{begun.command_line.port}/?code={handed}", wants_page)
     else:
-        made = created(await world.database.write(sign_in.sign_in, identity, now_us))
+        made = created(await world.database.write(sign_in.sign_in, identity, opening, now_us))
         answer = _signed_in(made, wants_page)
     answer.delete_cookie(_COOKIE, path=_cookie_path(begun.redirect_uri.removesuffix(f"{_PATH}/callback")))
     return answer

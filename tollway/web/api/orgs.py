@@ -1,23 +1,29 @@
 """`/v1/orgs`: organisations, their record, and where their metrics and logs go."""
 
-from typing import Annotated
+from typing import Annotated, Literal, cast
 
 from fastapi import APIRouter, Query
 from pydantic import AwareDatetime, BaseModel, Field, StringConstraints
 from starlette.responses import Response
 
 from tollway.control import delivery, integrations, orgs
-from tollway.control.access import current_org
+from tollway.control.access import permitted_org
 from tollway.control.apps import require_priced
 from tollway.control.delivery import ReceiverStatus
 from tollway.control.integrations import Receiver
+from tollway.control.orgs import no_org
 from tollway.domain.body import DEFAULT_PRIVACY_LEVEL, PrivacyLevel
+from tollway.domain.deletion import DeletedOrg
+from tollway.domain.ids import OrgId, is_id
+from tollway.domain.membership import UserOrgAccess
 from tollway.domain.moment import us_of
+from tollway.domain.operation import Operation
 from tollway.domain.slug import ORG_NAME_CHARS, ORG_NAME_PATTERN
 from tollway.push.probe import Answer
+from tollway.store.orgs import OrgDetails, is_name_taken
 from tollway.store.record import read_cycles
 from tollway.web.bearer import ThePerson, TheWorld
-from tollway.web.fields import AuthUser, Body, Email, Link, Name, Token
+from tollway.web.fields import AuthUser, Body, Email, Line, Link, Name, Token
 from tollway.web.record import Cycles, OrgRecord, cycles_response, record_response
 
 router = APIRouter(prefix="/v1/orgs", tags=["orgs"])
@@ -41,6 +47,38 @@ class OrgCreate(Body):
     privacy_level: Annotated[
         PrivacyLevel, Field(description="1 keeps prompts and answers; 2 and 3 keep neither.")
     ] = DEFAULT_PRIVACY_LEVEL
+
+
+class OrgNameCheck(Body):
+    """A name that somebody thinks of."""
+
+    org_name: OrgName
+
+
+class OrgNameChecked(BaseModel):
+    """Whether an organisation may be made of this name now."""
+
+    org_name: str
+    is_available: bool
+
+
+class OrgUpdate(Body):
+    """What is left out stays as it is; null empties. The slug, `org_name`, may only be repeated."""
+
+    id: Annotated[str | None, Field(description="Of the current organisation.")] = None
+    org_name: Annotated[str | None, Field(description="Never changes; may be left out.")] = None
+    org_display_name: Name | None = None
+    org_logo: Link | None = None
+    billing_email: Email | None = None
+    address_1: Line | None = None
+    address_2: Line | None = None
+    address_city: Line | None = None
+    address_zip: Line | None = None
+    address_state: Line | None = None
+    address_country: Line | None = None
+    currency: Annotated[
+        Literal["usd", "USD"] | None, Field(description="There is no other; may be left out.")
+    ] = None
 
 
 class IntegrationItem(Body):
@@ -113,6 +151,67 @@ async def create_org(body: OrgCreate, person: ThePerson, world: TheWorld) -> Res
     return record_response(made, 201)
 
 
+@router.post("/check-name", response_model=OrgNameChecked)
+async def check_org_name(body: OrgNameCheck, _person: ThePerson, world: TheWorld) -> OrgNameChecked:
+    """Whether a name is free; one of a deleted organisation is not, as long as its ledger is kept."""
+    is_taken = await world.database.read(is_name_taken, body.org_name)
+    return OrgNameChecked(org_name=body.org_name, is_available=not is_taken)
+
+
+@router.get("/list", response_model=list[UserOrgAccess])
+async def list_orgs(person: ThePerson, world: TheWorld) -> list[UserOrgAccess]:
+    """The organisations that the caller is in."""
+    return await world.database.read(orgs.list_orgs, person)
+
+
+@router.patch("/switch/{org_id}", response_model=UserOrgAccess)
+async def switch_org(org_id: str, person: ThePerson, world: TheWorld) -> UserOrgAccess:
+    """Make another organisation current for the caller, with all of their tokens."""
+    if not is_id(org_id):
+        raise no_org()
+    return await world.database.write(orgs.switch_org, person, OrgId(org_id))
+
+
+@router.put("/update", response_model=OrgRecord)
+async def update_org(body: OrgUpdate, person: ThePerson, world: TheWorld) -> Response:
+    """Change the current organisation's names, logo, address and billing e-mail."""
+    told = body.model_dump(exclude_unset=True, exclude={"currency"})
+    org_id, org_name = told.pop("id", None), told.pop("org_name", None)
+    may_be_null = ("org_display_name", "org_logo")
+    details = {name: value if name in may_be_null else value or "" for name, value in told.items()}
+    record = await world.database.write(
+        orgs.update_org,
+        person,
+        cast("OrgDetails", details),
+        org_id=org_id,
+        org_name=org_name,
+        now_us=world.clock.now_us(),
+    )
+    return record_response(record)
+
+
+@router.post("/deactivate", response_model=OrgRecord)
+async def deactivate_org(person: ThePerson, world: TheWorld) -> Response:
+    """Switch the current organisation off: within a second its keys answer 403, in every process.
+
+    It can only be read then, or deleted; the operator can switch it on again.
+    """
+    return record_response(await world.database.write(orgs.deactivate_org, person, world.clock.now_us()))
+
+
+@router.delete("/current", response_model=DeletedOrg)
+async def delete_org(
+    person: ThePerson,
+    world: TheWorld,
+    org_name: Annotated[str, Query(description="The organisation's, repeated: there is no way back.")],
+) -> DeletedOrg:
+    """Delete the current organisation: within a second its keys answer 401, and nobody is in it any more.
+
+    Of what was stored only the ledger is left, as long as the law may ask for it.
+    """
+    return await world.database.write(orgs.delete_org, person, org_name, world.clock.now_us())
+
+
 @router.get("/current", response_model=OrgRecord)
 async def show_org(person: ThePerson, world: TheWorld) -> Response:
     """The record of the current organisation."""
@@ -132,7 +231,7 @@ async def list_cycles(
     """The current organisation's billing cycles with what each came to, newest first."""
     found = await world.database.read(
         read_cycles,
-        current_org(person),
+        permitted_org(person, Operation.LIST_CYCLES),
         world.clock.now_us(),
         before_us=None if before is None else us_of(before),
         limit=limit + 1,

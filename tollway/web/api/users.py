@@ -27,7 +27,11 @@ class UserCreated(Body):
 
 @router.post("", status_code=201, response_model=UserCreated, dependencies=[TheOperator])
 async def create_user(body: UserCreate, world: TheWorld) -> users.NewUser:
-    """Make a user, with a first token."""
+    """Make a user, with a first token and an organisation of their own."""
     return await world.database.write(
-        users.create_user, email=body.email, name=body.name, now_us=world.clock.now_us()
+        users.create_user,
+        email=body.email,
+        name=body.name,
+        opening=world.settings.opening,
+        now_us=world.clock.now_us(),
     )
