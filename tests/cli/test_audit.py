@@ -130,7 +130,7 @@ async def test_it_runs_beside_a_server(stage: Stage, database_url: str, tmp_path
     await stage.chat(acme)
     await stage.settled()
     code, out, log = await run(tmp_path, "audit", database_url=database_url)
-    assert (code, out, log) == (0, "audited 1 row of 1 organisation: no differences\n", "")
+    assert (code, out, log) == (0, "audited 1 row of 2 organisations: no differences\n", "")
     await stage.chat(acme)
     await stage.settled()
     wrong = update(cycle_totals).values(num_requests=7)

@@ -7,7 +7,11 @@ import pytest
 
 from tests.control.people import member
 from tests.world.stage import Answer, Stage, Tenant
-from tollway.domain.ids import new_id
+from tollway.control import members
+from tollway.control.orgs import delete_org
+from tollway.domain.caller import Person
+from tollway.domain.errors import Forbidden, NotFound
+from tollway.domain.ids import OrgId, UserId, new_id
 from tollway.domain.org import EVERY_PERMISSION, Permission
 from tollway.domain.role import Role, words_of
 
@@ -170,6 +174,31 @@ async def test_two_admins_who_go_at_once_do_not_both(stage: Stage, how: str) -> 
             if each["email"].startswith((f"admin@{acme.org_name}", f"other{number}"))
         ]
         assert any(each["permissions"] == words_of(EVERY_PERMISSION) for each in found)
+
+
+async def test_what_counts_is_what_the_person_may_do_once_it_is_their_turn(stage: Stage) -> None:
+    acme = await stage.tenant()
+    await member(stage, acme, "grace@example.com", Role.VIEWER.permissions)
+    known = await ids(stage, acme.user_token)
+    # As Grace was when her request came in: meanwhile she is a viewer, or in no more.
+    admin = Person(
+        id=UserId(known["grace@example.com"]),
+        email="grace@example.com",
+        name="Grace",
+        org_id=OrgId(acme.org_id),
+        permissions=EVERY_PERMISSION,
+    )
+    write = stage.world.database.write
+    own = known["grace@example.com"]
+    for refusal in (Forbidden, NotFound):
+        with pytest.raises(refusal):
+            await write(members.put_permissions, admin, own, EVERY_PERMISSION)
+        with pytest.raises(refusal):
+            await write(members.remove_member, admin, known["admin@acme.example.com"])
+        with pytest.raises(refusal):
+            await write(delete_org, admin, "acme", stage.clock.now_us())
+        await remove(stage, acme.user_token, own)
+    assert list(await ids(stage, acme.user_token)) == ["admin@acme.example.com"]
 
 
 async def test_a_personal_organisation_cannot_be_left(stage: Stage) -> None:

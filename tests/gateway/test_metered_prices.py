@@ -300,7 +300,7 @@ class TestUnpriced:
         refused = await stage.request("POST", "/v1/orgs", token=token, body=body)
         assert refused.status == 422
         assert refused.json["detail"][0]["loc"] == ["body", "benchmark_model"]
-        assert (await stage.request("GET", "/v1/orgs/current", token=token)).status == 404
+        assert (await stage.request("GET", "/v1/orgs/current", token=token)).json["is_personal"]
 
     async def test_a_benchmark_whose_price_is_still_to_come_saves_nothing(self, stage: Stage) -> None:
         await import_price(stage, LAB_MODEL, stage.clock.now_us() + 1_000_000, input="30", output="120")

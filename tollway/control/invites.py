@@ -10,8 +10,8 @@ from typing import NamedTuple
 
 from sqlalchemy import Connection
 
-from tollway.control.access import acting_org, require_able
-from tollway.control.members import no_member, require_own, require_shared, shown_invite
+from tollway.control.access import require_able
+from tollway.control.members import locked, no_member, require_own, require_shared, shown_invite
 from tollway.domain.caller import Person
 from tollway.domain.clock import moment
 from tollway.domain.errors import Conflict, Fault, Invalid, Limited, NotFound
@@ -53,16 +53,15 @@ def invite(
     Forbidden; Conflict in a personal organisation; Invalid, naming each who is a member already or
     is named twice; Limited if no seat is left. Who was invited before gets a new token.
     """
-    org = acting_org(db, person, Operation.INVITE)
-    require_shared(db, org, "it has no other members")
+    held = locked(db, person, Operation.INVITE)
+    require_shared(db, held.org, "it has no other members")
     for each in wanted:
-        require_own(person, each.role.permissions)
-    seats = members.lock_members(db, org)
-    known = {address_of(member.email) for member in members.list_members(db, org)}
+        require_own(held.person, each.role.permissions)
+    known = {address_of(member.email) for member in held.all_}
     _require_new([address_of(each.email) for each in wanted], known)
-    _require_seat(len(known), seats, plans)
+    _require_seat(len(held.all_), held.seats, plans)
     return [
-        _send(db, org, person, address_of(each.email), each.role.permissions, page, vault, now_us)
+        _send(db, held.org, person, address_of(each.email), each.role.permissions, page, vault, now_us)
         for each in wanted
     ]
 
@@ -71,14 +70,13 @@ def resend(
     db: Connection, person: Person, org_id: str, email: str, page: str, *, vault: Vault, now_us: int
 ) -> NewInvite:
     """Send a pending invite again, with a new token and a new end. Forbidden; NotFound."""
-    org = acting_org(db, person, Operation.RESEND_INVITE)
-    members.lock_members(db, org)
-    pending = {found.email: found for found in invites.list_pending(db, org)}
-    found = pending.get(address_of(email)) if org == org_id else None
+    held = locked(db, person, Operation.RESEND_INVITE)
+    pending = {found.email: found for found in invites.list_pending(db, held.org)}
+    found = pending.get(address_of(email)) if held.org == org_id else None
     if found is None:
         raise no_member()
-    require_own(person, found.permissions)
-    return _send(db, org, person, found.email, found.permissions, page, vault, now_us)
+    require_own(held.person, found.permissions)
+    return _send(db, held.org, person, found.email, found.permissions, page, vault, now_us)
 
 
 def answer(

@@ -6,6 +6,7 @@ admin: whoever changes members holds the organisation's row, so that two at once
 
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
+from typing import NamedTuple
 
 from sqlalchemy import Connection
 
@@ -20,7 +21,7 @@ from tollway.domain.operation import Operation
 from tollway.domain.role import Permissions, is_admin, words_of
 from tollway.store import invites, members, orgs, users
 from tollway.store.invites import Invite
-from tollway.store.members import Member
+from tollway.store.members import Member, Seats
 
 
 def list_members(db: Connection, person: Person) -> list[OrgMemberInvite]:
@@ -42,36 +43,58 @@ def show_member(db: Connection, person: Person, id_: str) -> OrgMemberInvite:
     return shown_invite(invite)
 
 
+class Locked(NamedTuple):
+    """An organisation's members, who stay so until the transaction ends."""
+
+    org: OrgId
+    person: Person
+    """Who asks, with the permissions that they have now."""
+    all_: Sequence[Member]
+    seats: Seats
+
+
+def locked(db: Connection, person: Person, operation: Operation) -> Locked:
+    """Lock the members of the person's current organisation. Forbidden, NotFound: as it is then."""
+    org = acting_org(db, person, operation)
+    seats = members.lock_members(db, org)
+    all_ = members.list_members(db, org)
+    own = next((member for member in all_ if member.user == person.id), None)
+    if own is None:  # somebody was faster
+        now = replace(person, org_id=None, permissions=frozenset())
+    else:
+        now = replace(person, permissions=own.permissions)
+    return Locked(permitted_org(now, operation), now, all_, seats)
+
+
 def put_permissions(db: Connection, person: Person, user: str, permissions: Permissions) -> OrgMemberInvite:
     """Set what a member may do. Forbidden; NotFound; Conflict for the last admin."""
-    org = acting_org(db, person, Operation.PUT_PERMISSIONS)
-    all_, member = _locked(db, org, user)
-    require_own(person, permissions | member.permissions)
+    held = locked(db, person, Operation.PUT_PERMISSIONS)
+    member = _among(held.all_, user)
+    require_own(held.person, permissions | member.permissions)
     if not is_admin(permissions):
-        _require_other_admin(all_, member)
-    members.put_permissions(db, org, member.user, permissions)
+        _require_other_admin(held.all_, member)
+    members.put_permissions(db, held.org, member.user, permissions)
     return _shown_member(replace(member, permissions=permissions), person)
 
 
 def remove_member(db: Connection, person: Person, id_: str) -> None:
     """Take a member out, or an invite back. Forbidden; NotFound; Conflict for the last admin."""
-    org = acting_org(db, person, Operation.REMOVE_MEMBER)
-    if invites.withdraw_invite(db, org, id_):
+    held = locked(db, person, Operation.REMOVE_MEMBER)
+    if invites.withdraw_invite(db, held.org, id_):
         return
-    all_, member = _locked(db, org, id_)
-    require_own(person, member.permissions)
-    _require_other_admin(all_, member)
-    _remove(db, org, member.user)
+    member = _among(held.all_, id_)
+    require_own(held.person, member.permissions)
+    _require_other_admin(held.all_, member)
+    _remove(db, held.org, member.user)
 
 
 def leave_org(db: Connection, person: Person) -> OrgId:
     """Leave the current organisation; which it was. Conflict for the last admin, and for one's own."""
-    org = acting_org(db, person, Operation.LEAVE_ORG)
-    require_shared(db, org, "it cannot be left")
-    all_, member = _locked(db, org, person.id)
-    _require_other_admin(all_, member)
-    _remove(db, org, member.user)
-    return org
+    held = locked(db, person, Operation.LEAVE_ORG)
+    require_shared(db, held.org, "it cannot be left")
+    _require_other_admin(held.all_, _among(held.all_, person.id))
+    _remove(db, held.org, person.id)
+    return held.org
 
 
 def require_own(person: Person, permissions: Permissions) -> None:
@@ -124,14 +147,11 @@ def _shown_member(member: Member, person: Person) -> OrgMemberInvite:
     )
 
 
-def _locked(db: Connection, org: OrgId, user: str) -> tuple[Sequence[Member], Member]:
-    """All members, who stay so until the transaction ends, and one of them. NotFound."""
-    members.lock_members(db, org)
-    all_ = members.list_members(db, org)
+def _among(all_: Sequence[Member], user: str) -> Member:
     found = next((member for member in all_ if member.user == user), None)
     if found is None:
         raise no_member()
-    return all_, found
+    return found
 
 
 def _require_other_admin(all_: Iterable[Member], member: Member) -> None:

@@ -6,7 +6,7 @@ Owns the operations; does not own the record's values, or who is in (`control/me
 from sqlalchemy import Connection
 
 from tollway.control.access import acting_org, permitted_org
-from tollway.control.members import require_shared
+from tollway.control.members import locked, require_shared
 from tollway.domain.body import DEFAULT_PRIVACY_LEVEL, PrivacyLevel
 from tollway.domain.caller import Person
 from tollway.domain.clock import moment
@@ -152,11 +152,8 @@ def delete_org(db: Connection, person: Person, org_name: str, now_us: int) -> De
 
     Forbidden; Conflict for a personal one; Invalid if the name is another.
     """
-    org = acting_org(db, person, Operation.DELETE_ORG)
+    org = locked(db, person, Operation.DELETE_ORG).org
     require_shared(db, org, "it cannot be deleted")
-    members.lock_members(db, org)
-    if members.find_member(db, org, person.id) is None:  # somebody else was faster
-        raise no_org()
     if org_name != orgs.name_of(db, org):
         told = "repeat the org_name of your current organisation to delete it"
         raise Invalid(Fault(loc=("query", "org_name"), msg=told, type="name_not_repeated"))
