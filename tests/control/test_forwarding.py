@@ -5,23 +5,30 @@ A table of our own, after the cases of Prometheus's sender suite for remote writ
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager, suppress
 
+import cramjam
 import pytest
 from aiohttp import web
 
 from tests.world.waiting import until
-from tollway.control.forwarding import Forwarding, forward, samples_of
+from tollway.control.forwarding import Forwarding, forward
 from tollway.demo.prometheus import PrometheusReceiver, is_stale
 from tollway.demo.receiver import ScriptedAnswer
+from tollway.demo.remote_write import Labels, read_v2
 from tollway.demo.server import LoopbackServer
 from tollway.domain.clock import US_PER_S, SystemClock
 from tollway.domain.token import Secret
 from tollway.push.remote_write import MAX_SERIES_PER_REQUEST
-from tollway.push.samples import Metadata
 
 EACH_S = 0.02
+REPORTED = {
+    "up",
+    "scrape_duration_seconds",
+    "scrape_samples_scraped",
+    "scrape_samples_post_metric_relabeling",
+}
 EXPOSED = """\
 # HELP calls_total Calls\\nmade.
 # TYPE calls_total counter
@@ -35,6 +42,8 @@ took_seconds_bucket{le="+Inf"} 2
 took_seconds_sum 3.5
 took_seconds_count 2
 """
+EXPOSED_COUNT = 6
+COMMON = {"job": "test", "instance": "there:1"}
 
 
 def now_s() -> float:
@@ -45,10 +54,27 @@ class Target(LoopbackServer):
     """Exposes a text."""
 
     text = EXPOSED
+    status = 200
 
     async def handle(self, request: web.Request) -> web.Response:
         assert request.path == "/metrics"
-        return web.Response(text=self.text)
+        return web.Response(text=self.text, status=self.status)
+
+
+class Receiver(PrometheusReceiver):
+    """Knows how many series there were in each 2.0 request that it took or refused itself."""
+
+    def __init__(self) -> None:
+        super().__init__(user="1", token="secret", now=now_s, accepts="2.0")
+        self.sizes: list[int] = []
+
+    def answer(self, body: bytes, headers: Mapping[str, str]) -> tuple[int, str, Mapping[str, str]]:
+        if headers["X-Prometheus-Remote-Write-Version"] == "2.0.0":
+            self.sizes.append(len(read_v2(bytes(cramjam.snappy.decompress_raw(body))).series))
+        return super().answer(body, headers)
+
+    def series_of(self, name: str) -> list[Labels]:
+        return [labels for labels in self.series() if ("__name__", name) in labels]
 
 
 class Bench:
@@ -56,16 +82,16 @@ class Bench:
 
     def __init__(self) -> None:
         self.target = Target()
-        self.receiver = PrometheusReceiver(user="1", token="secret", now=now_s, accepts="2.0")
+        self.receiver = Receiver()
 
     @asynccontextmanager
-    async def forwarding(self) -> AsyncIterator[PrometheusReceiver]:
+    async def forwarding(self, **more: str) -> AsyncIterator[Receiver]:
         made = Forwarding(
             scrape_url=f"{self.target.url}/metrics",
             write_url=f"{self.receiver.url}/api/v1/write",
             user="1",
             password=Secret("secret"),
-            labels={"job": "test", "instance": "there:1"},
+            labels={**COMMON, **more},
         )
         task = asyncio.create_task(forward(made, SystemClock(), EACH_S))
         try:
@@ -90,10 +116,9 @@ class TestWhatIsSent:
     async def test_values_types_help_job_and_instance_arrive(self, bench: Bench) -> None:
         async with bench.forwarding() as receiver:
             await until(bench.pushed(2))
-        common = {"job": "test", "instance": "there:1"}
-        assert receiver.value("calls_total", code="200", **common) == 7
-        assert receiver.value("room", **common) == 1_500
-        assert receiver.value("took_seconds_bucket", le="+Inf", **common) == 2
+        assert receiver.value("calls_total", code="200", **COMMON) == 7
+        assert receiver.value("room", **COMMON) == 1_500
+        assert receiver.value("took_seconds_bucket", le="+Inf", **COMMON) == 2
         assert receiver.metadata["calls_total"].type == "counter"
         assert receiver.metadata["calls_total"].help == "Calls\nmade."
         assert receiver.metadata["room"].type == "gauge"
@@ -109,13 +134,13 @@ class TestWhatIsSent:
         assert headers["User-Agent"].startswith("tollway/")
 
     async def test_labels_are_sorted_and_none_is_empty(self, bench: Bench) -> None:
-        async with bench.forwarding() as receiver:
+        async with bench.forwarding(region="", zone="north") as receiver:
             await until(bench.pushed())
         for labels in receiver.series():
             names = [name for name, _ in labels]
             assert names == sorted(set(names))
             assert all(value for _, value in labels)
-            assert "__name__" in names
+            assert {"__name__", "zone"} <= set(names)
         assert receiver.silently_dropped == []
 
     async def test_times_rise_and_are_of_now(self, bench: Bench) -> None:
@@ -131,26 +156,82 @@ class TestWhatIsSent:
         count = 2 * MAX_SERIES_PER_REQUEST + 1
         bench.target.text = "".join(f'many{{number="{number}"}} {number}\n' for number in range(count))
         async with bench.forwarding() as receiver:
-            await until(bench.pushed(3))
-        assert len(receiver.series()) == count
+            await until(lambda: len(receiver.sizes) >= 3)
+        assert receiver.sizes[:3] == [MAX_SERIES_PER_REQUEST, MAX_SERIES_PER_REQUEST, 1 + len(REPORTED)]
+        assert len(receiver.series_of("many")) == count
+        assert len(receiver.series()) == count + len(REPORTED)
 
     async def test_a_series_that_is_not_exposed_any_more_ends_with_a_stale_marker(self, bench: Bench) -> None:
         async with bench.forwarding() as receiver:
             await until(bench.pushed())
             bench.target.text = "room 2\n"
-            ended = [labels for labels in receiver.series() if ("__name__", "calls_total") in labels]
-            await until(lambda: is_stale(receiver.series()[ended[0]][-1][1]))
+            [ended] = receiver.series_of("calls_total")
+            await until(lambda: is_stale(receiver.series()[ended][-1][1]))
             seen = len(receiver.requests)
             await until(bench.pushed(seen + 2))
-            assert sum(is_stale(value) for _, value in receiver.series()[ended[0]]) == 1
+            assert sum(is_stale(value) for _, value in receiver.series()[ended]) == 1
+
+
+class TestWhatIsSaidOfTheScrape:
+    async def test_it_is_said_how_it_went(self, bench: Bench) -> None:
+        async with bench.forwarding() as receiver:
+            await until(bench.pushed())
+        assert receiver.value("up", **COMMON) == 1
+        assert receiver.value("scrape_samples_scraped", **COMMON) == EXPOSED_COUNT
+        assert receiver.value("scrape_samples_post_metric_relabeling", **COMMON) == EXPOSED_COUNT
+        assert 0 < receiver.value("scrape_duration_seconds", **COMMON) < 10
+        assert len(receiver.series()) == EXPOSED_COUNT + len(REPORTED)
+
+    async def test_a_target_that_has_nothing_to_expose_is_up(self, bench: Bench) -> None:
+        bench.target.text = "\n"
+        async with bench.forwarding() as receiver:
+            await until(bench.pushed())
+        assert receiver.value("up", **COMMON) == 1
+        assert receiver.value("scrape_samples_scraped", **COMMON) == 0
+
+    @pytest.mark.parametrize(
+        ("text", "status"), [("this is { no exposition", 200), (EXPOSED, 503), ("room 1\nroom one\n", 200)]
+    )
+    async def test_a_target_that_is_away_or_exposes_no_metrics_is_waited_for(
+        self, bench: Bench, text: str, status: int
+    ) -> None:
+        bench.target.text, bench.target.status = text, status
+        async with bench.forwarding() as receiver:
+            await until(bench.pushed(3))
+            assert {dict(labels)["__name__"] for labels in receiver.series()} == REPORTED
+            assert receiver.value("up", **COMMON) == 0
+            assert receiver.value("scrape_samples_scraped", **COMMON) == 0
+            bench.target.text, bench.target.status = EXPOSED, 200
+            await until(lambda: receiver.series_of("room") != [])
+            assert receiver.value("up", **COMMON) == 1
+
+    async def test_a_target_that_is_not_there_ends_its_series_until_it_is_back(self, bench: Bench) -> None:
+        port = int(bench.target.url.rpartition(":")[2])
+        async with bench.forwarding() as receiver:
+            await until(bench.pushed())
+            await bench.target.stop()
+            await until(lambda: receiver.value("up", **COMMON) == 0)
+            seen = len(receiver.requests)
+            await until(bench.pushed(seen + 2))
+            for labels, samples in receiver.series().items():
+                is_of_the_scrape = dict(labels)["__name__"] in REPORTED
+                assert sum(is_stale(value) for _, value in samples) == (0 if is_of_the_scrape else 1)
+                assert is_of_the_scrape or is_stale(samples[-1][1])
+            await bench.target.start(port)
+            await until(lambda: receiver.value("up", **COMMON) == 1)
+            assert receiver.value("room", **COMMON) == 1_500
 
 
 class TestAnswers:
-    @pytest.mark.parametrize("status", [400, 401, 404, 413])
-    async def test_what_is_refused_is_not_sent_again(self, bench: Bench, status: int) -> None:
+    @pytest.mark.parametrize("status", [400, 401, 404, 413, 422])
+    async def test_what_is_refused_is_not_sent_again_nor_for_a_while_its_like(
+        self, bench: Bench, status: int
+    ) -> None:
         bench.receiver.scripted.append(ScriptedAnswer(status=status))
+        begun = time.monotonic()
         async with bench.forwarding() as receiver:
             await until(bench.pushed(2))
+        assert time.monotonic() - begun >= 32 * EACH_S
         assert len({samples[0] for samples in receiver.series().values()}) >= 1
         bodies = [request.body_bytes for request in receiver.requests]
         times = [at_ms for samples in receiver.series().values() for at_ms, _ in samples]
@@ -182,19 +263,3 @@ class TestAnswers:
         versions = [request.headers["X-Prometheus-Remote-Write-Version"] for request in receiver.requests]
         assert versions[:2] == ["2.0.0", "0.1.0"]
         assert "2.0.0" not in versions[2:]
-
-    async def test_a_target_that_is_away_or_exposes_no_metrics_is_waited_for(self, bench: Bench) -> None:
-        bench.target.text = "this is { no exposition"
-        async with bench.forwarding() as receiver:
-            await asyncio.sleep(5 * EACH_S)
-            assert receiver.requests == []
-            bench.target.text = EXPOSED
-            await until(bench.pushed())
-
-
-def test_what_was_created_when_is_no_sample() -> None:
-    described: dict[str, Metadata] = {}
-    text = "# TYPE a_total counter\na_total 1\na_created 123\n# TYPE s summary\ns_sum 2\n"
-    found = list(samples_of(text, {"job": "j"}, described))
-    assert [dict(sample.labels)["__name__"] for sample in found] == ["a_total", "s_sum"]
-    assert described == {"a_total": Metadata("counter", "", "")}
