@@ -11,13 +11,14 @@ from tollway.control.users import create_user
 from tollway.domain.errors import Conflict, Forbidden
 from tollway.domain.identity import Identity
 from tollway.domain.ids import UserId
+from tollway.domain.subscription import Opening
 from tollway.store.database import Database
 
 ADA = Identity(issuer="https://id.example.com", subject="1", email="ada@example.com", name="Ada")
 
 
 def let_in(database: Database, identity: Identity) -> UserId:
-    return database.write_here(partial(enter, identity=identity, now_us=NOON_US))
+    return database.write_here(partial(enter, identity=identity, opening=Opening(), now_us=NOON_US))
 
 
 def made(database: Database, email: str) -> UserId:
@@ -29,7 +30,7 @@ def test_a_person_is_known_by_the_subject_once_they_were_here(database: Database
     user = let_in(database, ADA)
     without_address = replace(ADA, email=None, name="Somebody")
     assert let_in(database, without_address) == user
-    for find in (partial(find_person), partial(enter_person, now_us=NOON_US)):
+    for find in (partial(find_person), partial(enter_person, opening=Opening(), now_us=NOON_US)):
         found = database.write_here(partial(find, identity=without_address))
         assert found is not None
         assert (found.id, found.email, found.name) == (user, "ada@example.com", "Ada")

@@ -16,6 +16,7 @@ from tests.world.entries import ON_SQLITE
 from tests.world.stage import OPERATOR_TOKEN, Stage
 from tollway.control.sign_in import BEGUN_US, HANDED_US, challenge_of
 from tollway.domain.clock import US_PER_S
+from tollway.domain.org import EVERY_PERMISSION
 from tollway.domain.token import Bearer, is_minted
 from tollway.settings import Settings
 from tollway.store.schema import users
@@ -68,12 +69,14 @@ async def test_a_new_person_signs_in_and_has_a_token_for_a_day(stage: Stage) -> 
     token = answer.json["token"]
     assert is_minted(token, Bearer.USER)
     assert (answer.json["name"], answer.json["from_sign_in"]) == ("sign-in", True)
+    (own,) = (await stage.request("GET", "/v1/orgs/list", token=token)).json
+    assert own["is_personal_org"]
     assert await me(stage, token) == {
-        "id": (await me(stage, token))["id"],
+        "id": own["auth0_id"],
         "email": "ada@example.com",
         "name": "Ada",
-        "org_id": None,
-        "permissions": [],
+        "org_id": own["org_id"],
+        "permissions": sorted(EVERY_PERMISSION),
     }
     stage.clock.advance(86_400)
     assert (await stage.request("GET", ME, token=token)).status == 401

@@ -10,6 +10,7 @@ from tests.world.entries import ON_SQLITE
 from tests.world.stage import OPERATOR_TOKEN, Stage
 from tests.world.waiting import until
 from tollway.domain.ids import new_id
+from tollway.domain.org import EVERY_PERMISSION
 from tollway.domain.token import Bearer, digest, is_minted
 from tollway.store.sign_in_schema import user_tokens
 
@@ -44,8 +45,8 @@ async def test_one_sees_who_one_is_and_where(stage: Stage) -> None:
         "id": me["id"],
         "email": "ada@example.com",
         "name": "Ada",
-        "org_id": None,
-        "permissions": [],
+        "org_id": (await stage.request("GET", "/v1/orgs/current", token=token)).json["id"],
+        "permissions": sorted(EVERY_PERMISSION),
     }
     org = await stage.request("POST", "/v1/orgs", token=token, body={"org_name": "acme"})
     me = (await stage.request("GET", ME, token=token)).json
