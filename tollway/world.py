@@ -36,6 +36,7 @@ from tollway.push.probe import Prober
 from tollway.push.worker import Pusher, Run
 from tollway.settings import Settings, SettingsError
 from tollway.store.apps import find_caller
+from tollway.store.bodies import forget_bodies
 from tollway.store.changes import position, prune, since
 from tollway.store.clock import SharedClock
 from tollway.store.database import Database
@@ -245,6 +246,8 @@ async def _keep_house(world: World) -> None:
             await world.database.write(ensure_partitions, now_us)
             await world.database.write(prune, now_us - _CHANGES_KEPT_S * US_PER_S)
             await world.database.write(forget_minutes, now_us)
+            while await world.database.write(forget_bodies, now_us):
+                pass
             world.journal.drop(now_us - kept_us)
             await world.recovery.remove_old(now_us - kept_us)
         except StoreUnavailable as error:
