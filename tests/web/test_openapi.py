@@ -81,6 +81,7 @@ async def test_the_description_names_every_route(stage: Stage) -> None:
             ("put", "/v1/logs/retention"),
             ("get", "/v1/logs/{log_id}"),
             ("post", "/v1/logs/{log_id}/rating"),
+            ("post", "/v1/stats"),
             ("get", "/v1/audit/ledger"),
             ("get", "/healthz"),
             ("get", "/readyz"),

@@ -22,6 +22,7 @@
     PUT    /v1/logs/retention
     GET    /v1/logs/{log_id}
     POST   /v1/logs/{log_id}/rating
+    POST   /v1/stats                 web/api/stats.py
     GET    /v1/audit/ledger          web/api/audit.py
     GET    /healthz, /readyz         web/api/health.py
     GET    /metrics                  web/api/metrics.py   also alone, on `metrics_port`
@@ -44,7 +45,19 @@ from tollway.gateway.call import Call, Reply
 from tollway.gateway.chat import chat
 from tollway.gateway.models import list_models, show_model
 from tollway.web import errors
-from tollway.web.api import apps, audit, billing, health, logs, metrics, operator, operator_orgs, orgs, users
+from tollway.web.api import (
+    apps,
+    audit,
+    billing,
+    health,
+    logs,
+    metrics,
+    operator,
+    operator_orgs,
+    orgs,
+    stats,
+    users,
+)
 from tollway.web.body import Bounded
 from tollway.web.hot import Handler, Receive, Scope, Send, serve
 from tollway.web.openapi import hot_paths
@@ -129,7 +142,7 @@ def control_plane(world: World) -> FastAPI:
     api.state.world = world
     api.state.metrics_door = metrics.Door(world, is_open=False)
     errors.install(api)
-    for module in (users, orgs, apps, billing, logs, audit, operator, operator_orgs, health, metrics):
+    for module in (users, orgs, apps, billing, logs, stats, audit, operator, operator_orgs, health, metrics):
         api.include_router(module.router)
     described = api.openapi
 
