@@ -48,7 +48,7 @@ def group_in(row: Entry, group: Group) -> str | None:
 
 
 def amounts_in(row: Entry) -> Amounts:
-    return Amounts(*amounts_of(row).values())
+    return Amounts(*amounts_of(row))
 
 
 made = st.builds(

@@ -4,7 +4,7 @@ Owns the writing, in the fold's transaction; a row of which nothing was said add
 not own reading (`store/logs.py`, `store/stats.py`).
 """
 
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from typing import Any
 
@@ -20,6 +20,9 @@ from tollway.store.upsert import adding
 
 HOUR_US = 3_600 * US_PER_S
 
+Amounts = list[int]
+"""By the columns of an hour that are no part of its key."""
+
 _ADD_FACETS = insert(log_facets)
 _ADD_HOURS = adding(usage_hours)
 _HOUR_KEYS = usage_hours.primary_key.columns.keys()
@@ -30,14 +33,14 @@ _SUMS = [column.name for column in usage_hours.columns if not column.primary_key
 def tell_logs(db: Connection, rows: Iterable[tuple[int, Entry]]) -> None:
     """Add what these rows, each with its number, say to facets and hours."""
     found = []
-    sums: defaultdict[tuple[str | int, ...], Counter[str]] = defaultdict(Counter)
+    sums: defaultdict[tuple[str | int, ...], Amounts] = defaultdict(lambda: [0] * len(_SUMS))
     for seq, entry in rows:
         hour_us = entry.ended_us - entry.ended_us % HOUR_US
         amounts = amounts_of(entry)
-        sums[entry.org_id, "", hour_us, "", entry.app_id, entry.key_id, entry.model].update(amounts)
+        _add(sums[entry.org_id, "", hour_us, "", entry.app_id, entry.key_id, entry.model], amounts)
         for facet, value in facets_of(entry):
             if facet != HIDDEN:
-                sums[entry.org_id, facet, hour_us, value, entry.app_id, "", ""].update(amounts)
+                _add(sums[entry.org_id, facet, hour_us, value, entry.app_id, "", ""], amounts)
             if entry.is_request:
                 found.append(
                     {
@@ -52,7 +55,7 @@ def tell_logs(db: Connection, rows: Iterable[tuple[int, Entry]]) -> None:
     if found:
         db.execute(_ADD_FACETS, found)
     told: list[dict[str, Any]] = [
-        dict(zip(_HOUR_KEYS, key, strict=True)) | {name: amounts[name] for name in _SUMS}
+        dict(zip((*_HOUR_KEYS, *_SUMS), (*key, *amounts), strict=True))
         for key, amounts in sorted(sums.items())
     ]
     if told:
@@ -69,14 +72,19 @@ def facets_of(entry: Entry) -> Iterator[tuple[str, str]]:
         yield label_facet(name), value
 
 
-def amounts_of(entry: Entry) -> dict[str, int]:
-    """What a row adds to its hour; money in nano-dollars."""
+def amounts_of(entry: Entry) -> Amounts:
+    """What a row adds to its hour, as the hour's columns; money in nano-dollars."""
     is_timed = entry.is_request and entry.is_known
-    return {
-        "num_requests": int(entry.is_request),
-        "tokens": total_tokens(entry.units),
-        "cost_nano": entry.cost.total,
-        "savings_nano": entry.savings,
-        "num_timed": int(is_timed),
-        "duration_us": max(0, entry.ended_us - entry.started_us) if is_timed else 0,
-    }
+    return [
+        int(entry.is_request),
+        total_tokens(entry.units),
+        entry.cost.total,
+        entry.savings,
+        int(is_timed),
+        max(0, entry.ended_us - entry.started_us) if is_timed else 0,
+    ]
+
+
+def _add(sums: Amounts, amounts: Amounts) -> None:
+    for at, amount in enumerate(amounts):
+        sums[at] += amount

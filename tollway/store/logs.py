@@ -22,7 +22,6 @@ from sqlalchemy import (
     literal,
     or_,
     select,
-    true,
 )
 
 from tollway.domain.body import Part
@@ -35,8 +34,8 @@ from tollway.store.schema import bodies, ledger, orgs
 
 _READ_AT_ONCE = 16
 _LARGEST_PIECE = 5_000
-_COUNTED = 1_000
-"""Of each label, to tell which is the rarest; more of them are many."""
+_SOME = 200
+"""Rows of each label, whose reach tells which is the rarest."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,13 +53,15 @@ BOUNDS = Bounds()
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Candidate:
-    """A request that an index led to; `fits` says whether the rest of the search holds for it."""
+    """A row that an index led to; `row` has what its log is sorted by, None if it is not what is searched."""
 
     place: Place
-    request_id: RequestId
-    fits: bool
     row: Any
-    """What it can be sorted by."""
+
+    @property
+    def request_id(self) -> RequestId:
+        """Of one that is searched."""
+        return RequestId(self.row.request_id)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -93,7 +94,7 @@ def find(
     while True:
         piece = _piece(db, org, search, lead, after, size)
         looked_at += len(piece)
-        fitting = [one for one in piece if one.fits]
+        fitting = [one for one in piece if one.row is not None]
         if search.text:
             for group in _groups(fitting):
                 found += _with_text(db, org, group, search.text, shown_since)
@@ -155,15 +156,20 @@ def is_hidden(db: Connection, org: OrgId, place: Place) -> bool:
 
 
 def _lead(db: Connection, org: OrgId, search: Search) -> Facet | None:
-    """The facet that fewest requests of the search's time have; None if it names none."""
+    """The facet that requests have most seldom, where the search begins; None if it names none."""
     if len(search.facets) < 2:
         return next(iter(search.facets), None)
 
-    def count(facet: Facet) -> int:
-        some = _of_facet(org, facet, search).limit(_COUNTED).subquery()
-        return int(db.execute(select(func.count()).select_from(some)).scalar_one())
+    def reach_us(facet: Facet) -> int:
+        """How far some rows of it reach into the search's time; all of it, if there are fewer."""
+        some = _of_facet(org, facet, search).order_by(*_in_order(log_facets, search))
+        last = db.execute(some.offset(_SOME).limit(1)).first()
+        if last is None:
+            return search.to_us - search.from_us
+        begun_us = search.to_us if search.newest_first else search.from_us
+        return abs(int(last.ended_us) - begun_us)
 
-    return min(search.facets, key=count)
+    return max(search.facets, key=reach_us)
 
 
 def _piece(
@@ -187,42 +193,44 @@ def _place(one: Candidate) -> Place:
 
 
 def _candidates(db: Connection, org: OrgId, search: Search, leading: Select[Any]) -> list[Candidate]:
-    """The rows of the leading index with the rest of the search worked out for each."""
+    """The rows of the leading index; what fits is looked up in other indexes, and only then read."""
     led = leading.subquery()
-    here = (ledger.c.org_id == org, ledger.c.seq == led.c.seq, ledger.c.ended_us == led.c.ended_us)
-    fits: list[ColumnElement[bool]] = [true()]
-    fits += [_has(org, facet, led.c) for facet in search.facets]
-    fits.append(~_has(org, (HIDDEN, ""), led.c))
-    if search.text:
-        fits.append(exists().where(bodies.c.org_id == org, bodies.c.request_id == ledger.c.request_id))
-    cost = ledger.c.cost_prompt_nano + ledger.c.cost_completion_nano
-    rows = db.execute(
-        select(
-            ledger.c.ended_us,
-            ledger.c.seq,
-            ledger.c.request_id,
-            ledger.c.app_id,
-            and_(*fits).label("fits"),
-            ledger.c.started_us.label("created"),
-            (ledger.c.ended_us - ledger.c.started_us).label("latency"),
-            (ledger.c.prompt_tokens + ledger.c.completion_tokens).label("total_tokens"),
-            func.coalesce(cost, 0).label("total_tokens_cost"),
-            ledger.c.model,
-            ledger.c.status.label("status_code"),
-        )
-        .select_from(led)
-        .join(ledger, and_(*here))
-        .order_by(*_in_order(led, search))
-    )
-    return [
-        Candidate(
-            place=Place(row.ended_us, row.seq),
-            request_id=RequestId(row.request_id),
-            fits=bool(row.fits),
-            row=row,
-        )
-        for row in rows
+    fits = and_(~_has(org, (HIDDEN, ""), led.c), *(_has(org, facet, led.c) for facet in search.facets))
+    rows = db.execute(select(led.c.ended_us, led.c.seq, fits.label("fits")).order_by(*_in_order(led, search)))
+    places = {Place(row.ended_us, row.seq): row.fits for row in rows}
+    read = _read(db, org, search, [place for place, is_fit in places.items() if is_fit])
+    return [Candidate(place=place, row=read.get(place.seq)) for place in places]
+
+
+def _read(db: Connection, org: OrgId, search: Search, places: Sequence[Place]) -> dict[int, Any]:
+    """These rows of the ledger, by number; if text is searched, those with a prompt or an answer."""
+    if not places:
+        return {}
+    rows = ledger.c
+    first, last = min(places), max(places)
+    where = [
+        rows.org_id == org,
+        rows.seq.in_([place.seq for place in places]),
+        rows.ended_us.between(first.ended_us, last.ended_us),
     ]
+    if search.text:
+        where.append(exists().where(bodies.c.org_id == org, bodies.c.request_id == rows.request_id))
+    cost = rows.cost_prompt_nano + rows.cost_completion_nano
+    found = db.execute(
+        select(
+            rows.ended_us,
+            rows.seq,
+            rows.request_id,
+            rows.app_id,
+            rows.started_us.label("created"),
+            (rows.ended_us - rows.started_us).label("latency"),
+            (rows.prompt_tokens + rows.completion_tokens).label("total_tokens"),
+            func.coalesce(cost, 0).label("total_tokens_cost"),
+            rows.model,
+            rows.status.label("status_code"),
+        ).where(*where)
+    )
+    return {row.seq: row for row in found}
 
 
 def _by_facet(
