@@ -3,6 +3,7 @@
 from dataclasses import replace
 from itertools import count
 
+import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -113,11 +114,17 @@ def test_one_search_looks_at_so_many_rows_and_says_where_it_stopped(database: Da
     assert all_of(database, rare, 3, bounds=few) == [rows[0].request_id]
 
 
-def test_the_rarest_label_leads(database: Database) -> None:
-    rows = [entry(labels={"a": "x"} | ({"b": "y"} if at == 5 else {})) for at in range(20)]
+@pytest.mark.parametrize("each", [3, 600])
+def test_the_rarest_label_leads(database: Database, each: int) -> None:
+    said = [{"a": "x"} | ({"b": "y"} if at % each == 2 else {}) for at in range(700)]
+    rows = [entry(labels=labels, ended_us=NOON_US + at) for at, labels in enumerate(said)]
     folded(database, numbered(rows))
-    both = replace(EVER, facets=(("label:a", "x"), ("label:b", "y")))
-    assert ids(found(database, both)) == [rows[5].request_id]
+    wanted = [rows[at].request_id for at in range(700) if at % each == 2]
+    for newest_first in (True, False):
+        both = replace(EVER, facets=(("label:a", "x"), ("label:b", "y")), newest_first=newest_first)
+        few = Bounds(rows=len(wanted) + 1)  # by the other label they would not all be found
+        page = found(database, both, limit=len(wanted), bounds=few)
+        assert ids(page) == (wanted[::-1] if newest_first else wanted)
 
 
 def test_text_is_read_in_so_many_bodies_at_most(database: Database) -> None:

@@ -31,7 +31,7 @@ _SUMS = [column.name for column in usage_hours.columns if not column.primary_key
 
 @all_orgs
 def tell_logs(db: Connection, rows: Iterable[tuple[int, Entry]]) -> None:
-    """Add what these rows, each with its number, say to facets and hours."""
+    """Add what these rows, at least one, each with its number, say to facets and hours."""
     found = []
     sums: defaultdict[tuple[str | int, ...], Amounts] = defaultdict(lambda: [0] * len(_SUMS))
     for seq, entry in rows:
@@ -58,8 +58,7 @@ def tell_logs(db: Connection, rows: Iterable[tuple[int, Entry]]) -> None:
         dict(zip((*_HOUR_KEYS, *_SUMS), (*key, *amounts), strict=True))
         for key, amounts in sorted(sums.items())
     ]
-    if told:
-        db.execute(_ADD_HOURS[db.dialect.name], told)
+    db.execute(_ADD_HOURS[db.dialect.name], told)
 
 
 def facets_of(entry: Entry) -> Iterator[tuple[str, str]]:
