@@ -30,7 +30,7 @@ coverage:
 
 e2e: .venv/dev ## the installed command against a real Prometheus
 	.ci/peers
-	$(BIN)/pytest -m e2e $(ARGS)
+	$(BIN)/pytest -m e2e -n 2 --dist loadfile $(ARGS)
 
 soak: .venv/dev ## killed, starved, restored, simulated: KILLS=1000 AWAY_S=600 SEEDS=100000
 	$(BIN)/python -m tests.soak --kills $(KILLS) --away-s $(AWAY_S)

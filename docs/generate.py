@@ -204,6 +204,8 @@ def _bundle_row(permission: Permission) -> str:
 def _operation_row(operation: Operation) -> str:
     rule = operation.value
     need = f"`{rule.need}`" if isinstance(rule.need, Permission) else str(rule.need)
+    if rule.takes_key:
+        need += ", or an app's key"
     of_org = isinstance(rule.need, Permission) or rule.need in (Who.PERSON, Who.MEMBER)
     cells = [f"`{rule.method} {rule.path}`", operation.title, need]
     for role in Role:

@@ -7,6 +7,7 @@ from typing import Any
 
 from sqlalchemy import Connection
 
+from tests.world.entries import batch, entry
 from tests.world.stage import Answer, Stage
 from tollway.control.apps import create_app
 from tollway.control.invites import Wanted, invite
@@ -15,11 +16,13 @@ from tollway.control.tokens import make_token
 from tollway.control.users import create_user
 from tollway.demo.offer import CHEAP_MODEL
 from tollway.domain.caller import Person
+from tollway.domain.ids import AppId, JournalId, KeyId, RequestId
 from tollway.domain.operation import Operation
 from tollway.domain.org import EVERY_PERMISSION
 from tollway.domain.role import Permissions, Role
 from tollway.store.app_limits import app_limits
 from tollway.store.members import add_member
+from tollway.store.usage import fold
 from tollway.store.users import enter_org
 from tollway.store.vault import Vault
 
@@ -47,6 +50,8 @@ class Scene:
     """The e-mail of somebody who has not answered yet."""
     token_for_actor: str
     """Of an invite to yet another organisation."""
+    log_id: str
+    """Of a call of the app."""
     token_id: str
     """Of another token of the actor."""
 
@@ -72,6 +77,11 @@ def _build(db: Connection, name: str, permissions: Permissions, vault: Vault, no
     def invited(by: Person, email: str) -> Any:  # noqa: ANN401 - the one new invite
         (made,) = invite(db, by, [Wanted(email, Role.VIEWER)], PAGE, plans={}, vault=vault, now_us=now_us)
         return made
+
+    def logged(app: AppId, key: KeyId) -> RequestId:
+        call = entry(org_id=creator.org_id, app_id=app, key_id=key)
+        fold(db, batch([(0, call)], JournalId(f"journal of {name}")), now_us)
+        return call.request_id
 
     host, _ = user("host")
     host = org(host, f"{name}-host")
@@ -102,6 +112,7 @@ def _build(db: Connection, name: str, permissions: Permissions, vault: Vault, no
         bystander_id=bystander.id,
         invite_id=pending.id,
         invited=pending.email,
+        log_id=logged(app.id, limits.keys[0].id),
         token_for_actor=invited(host, actor.email).token,
         token_id=make_token(db, actor.id, name="other", expires_us=None, now_us=now_us).stored.id,
     )
@@ -112,6 +123,7 @@ IDS: Mapping[str, Callable[[Scene], str]] = {
     "app_id": lambda on: on.app_id,
     "key_id": lambda on: on.key_id,
     "id": lambda on: on.bystander_id,
+    "log_id": lambda on: on.log_id,
     "token_id": lambda on: on.token_id,
 }
 """What stands in a path for something of an organisation, by its name there."""
@@ -141,6 +153,10 @@ BODIES: Mapping[Operation, Callable[[Scene], object]] = {
     Operation.PUT_APP_LIMITS: lambda _: {"rate_limit": 7},
     Operation.PUT_KEY_LIMITS: lambda _: {"rate_limit": 7},
     Operation.PUT_SPENDING_LIMITS: lambda _: {"spending_limit_hard": 7},
+    Operation.LIST_LOGS: lambda _: {"date_from": "2026-03-01"},
+    Operation.RATE_LOG: lambda _: {"good_answer": True},
+    Operation.PUT_RETENTION: lambda _: {"days": 7},
+    Operation.DRAW_GRAPHS: lambda _: {"date_from": "2026-03-01"},
     Operation.CHANGE_ORG: lambda _: {"rate_limit": 7},
     Operation.PUT_RATE_CARD: lambda _: {"markup": "1.5"},
 }

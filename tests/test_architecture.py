@@ -31,10 +31,11 @@ MAY_IMPORT: dict[str, set[str]] = {
     "push": NOUNS | {"store"},
     # Control asks push whether an address may be pushed to, and the catalogue for a price.
     "control": NOUNS | ADAPTERS | {"push"},
-    "world": NOUNS | ADAPTERS | {"settings", "gateway", "limits", "metering", "push"},
+    "parts": NOUNS | ADAPTERS | {"settings", "gateway", "limits", "metering", "push"},
+    "world": NOUNS | ADAPTERS | {"settings", "gateway", "limits", "metering", "push", "parts"},
     "demo": NOUNS | {"settings"},
     "web": NOUNS | ADAPTERS | {"settings", "gateway", "metering", "push", "control", "world"},
-    "cli": NOUNS | ADAPTERS | {"settings", "gateway", "control", "world", "web", "demo"},
+    "cli": NOUNS | ADAPTERS | {"settings", "gateway", "control", "parts", "world", "web", "demo"},
     "__main__": {"cli"},
     "__init__": set(),
 }

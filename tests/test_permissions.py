@@ -104,7 +104,7 @@ async def test_each_kind_of_token_opens_its_own_doors_only(stage: Stage, operati
         mint(Bearer.USER): need is Who.ANYONE,
         mint(Bearer.INVITE): need is Who.ANYONE,
         acme.token_for_actor: need is Who.ANYONE,
-        acme.app_key: need in (Who.ANYONE, Who.KEY),
+        acme.app_key: need in (Who.ANYONE, Who.KEY) or operation.value.takes_key,
         OPERATOR_TOKEN: need in (Who.ANYONE, Who.OPERATOR),
         acme.creator: need not in (Who.KEY, Who.OPERATOR),
     }
@@ -167,7 +167,7 @@ def test_the_page_has_a_line_for_each_operation_and_a_yes_for_each_role_that_may
         cells = [cell.strip() for cell in line.strip("|").split("|")]
         assert cells[1] == operation.title
         if isinstance(rule.need, Permission):
-            assert cells[2] == f"`{rule.need}`"
+            assert cells[2] == f"`{rule.need}`" + (", or an app's key" if rule.takes_key else "")
             assert cells[3:6] == ["yes" if rule.need in role.permissions else "" for role in Role]
 
 

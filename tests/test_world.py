@@ -11,18 +11,20 @@ import pytest
 from psycopg import sql
 from sqlalchemy import Connection, func, select, text
 
+from tests.store.test_bodies import piece
 from tests.world.clock import NOON_US, TurningClock
-from tests.world.entries import ON_POSTGRESQL, ON_SQLITE, ORG, entry, start_of
+from tests.world.entries import ON_POSTGRESQL, ON_SQLITE, ORG, entry, make_org, start_of
 from tests.world.waiting import until
 from tollway.domain.errors import StoreUnavailable
 from tollway.domain.ids import OrgId
 from tollway.domain.ledger import Entry
 from tollway.domain.usage import Unit
 from tollway.settings import Settings, SettingsError
+from tollway.store.bodies import keep_bodies
 from tollway.store.changes import announce
 from tollway.store.database import Database
 from tollway.store.journals import list_journals
-from tollway.store.schema import changes
+from tollway.store.schema import bodies, changes
 from tollway.store.usage import read_entries
 from tollway.world import World, open_world
 
@@ -230,6 +232,15 @@ async def test_old_journals_are_removed_by_the_house_keeping(
     async with open_world(settings, clock=clock) as world:
         await until(lambda: [path.name for path in folder.iterdir()] == [world.journal.id])
     assert len(stored(database)) == 1
+
+
+async def test_old_prompts_are_removed_by_the_house_keeping(settings: Settings, database: Database) -> None:
+    org = database.write_here(make_org)
+    pieces = [piece(org, request, days_ago) for request, days_ago in (("old", 31), ("new", 29))]
+    database.write_here(lambda db: keep_bodies(db, pieces))
+    left = select(bodies.c.request_id)
+    async with open_world(settings, clock=TurningClock()):
+        await until(lambda: database.write_here(lambda db: db.execute(left).scalars().all()) == ["new"])
 
 
 @ON_SQLITE

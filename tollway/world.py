@@ -7,43 +7,44 @@ folded last. Does not own what any part does. Tests open the same world with ano
 import asyncio
 import contextlib
 import logging
-import socket
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 
-from tollway.domain.caller import Caller
 from tollway.domain.clock import US_PER_S, Clock
 from tollway.domain.errors import StoreUnavailable
-from tollway.domain.ids import JournalId, new_id
-from tollway.domain.lease import Order, Terms
-from tollway.domain.plan import Plans
-from tollway.domain.price import History
 from tollway.gateway.chat import Gateway
-from tollway.gateway.live import Live, Loader
+from tollway.gateway.live import Live
 from tollway.gateway.metered import Meter
-from tollway.limits.limits import TICK_S, Lender, Limits
+from tollway.limits.limits import TICK_S, Limits
 from tollway.metering.disk import Disk
 from tollway.metering.folder import Folder
 from tollway.metering.journal import Journal
 from tollway.metering.recovery import Recovery
-from tollway.providers.catalog import Catalog, Configured, Vendor
-from tollway.providers.connection import VendorConnection
-from tollway.providers.prices import compile_configured
-from tollway.push.addresses import LookUp, Resolver, ask_the_system
-from tollway.push.delivery import Outbound
+from tollway.parts import (
+    catalog_of,
+    connection_of,
+    database_of,
+    journal_folder,
+    journal_of,
+    lender_of,
+    loader_of,
+    make_data_dir,
+    outbound_of,
+    place_of,
+    vault_of,
+)
+from tollway.push.addresses import LookUp, ask_the_system
 from tollway.push.worker import Pusher, Run
 from tollway.settings import Settings, SettingsError
-from tollway.store.apps import find_caller
+from tollway.store.bodies import forget_bodies
 from tollway.store.changes import position, prune, since
 from tollway.store.clock import SharedClock
 from tollway.store.database import Database
 from tollway.store.deployment import identify
 from tollway.store.journals import close_journal, register_journal
-from tollway.store.key_file import parse_key, read_or_make_key
-from tollway.store.leases import exchange, forget_minutes, return_leases
+from tollway.store.leases import forget_minutes, return_leases
 from tollway.store.migrate import migrate
 from tollway.store.partitions import ensure_partitions
 from tollway.store.price_list import imported_prices
@@ -121,9 +122,9 @@ async def open_world(
     itself: `World.settled()` does what the tasks would have done.
     """
     async with AsyncExitStack() as stack:
-        _make_data_dir(settings)
+        make_data_dir(settings)
         vault = vault_of(settings)
-        database = _database(settings)
+        database = database_of(settings)
         stack.callback(database.close)
         clock = clock or SharedClock(database)
         try:
@@ -134,15 +135,16 @@ async def open_world(
             await clock.set_right()
         deployment = await database.write(identify, clock.now_us())
         vendors = {
-            name: await stack.enter_async_context(_connection(settings, name)) for name in settings.providers
+            name: await stack.enter_async_context(connection_of(settings, name))
+            for name in settings.providers
         }
         disk = Disk(journal_folder(settings, deployment))
-        journal = _journal(settings, disk, clock)
+        journal = journal_of(settings, disk, clock)
         stack.callback(journal.close)
         await database.write(register_journal, journal.id, place_of(disk), clock.now_us())
         seen = await database.read(position)  # before the prices: what comes between is read again
         catalog = catalog_of(settings, await database.read(imported_prices))
-        limits = Limits(_lender(database, clock, settings.allowances), clock, journal.id)
+        limits = Limits(lender_of(database, clock, settings.allowances), clock, journal.id)
         world = World(
             settings=settings,
             clock=clock,
@@ -154,7 +156,7 @@ async def open_world(
             recovery=Recovery(disk, database, clock, own=journal.id),
             gateway=Gateway(
                 live=Live(
-                    _loader(database, clock, settings.allowances), seen, turned_away=limits.count_refused
+                    loader_of(database, clock, settings.allowances), seen, turned_away=limits.count_refused
                 ),
                 catalog=catalog,
                 limits=limits,
@@ -246,6 +248,8 @@ async def _keep_house(world: World) -> None:
             await world.database.write(ensure_partitions, now_us)
             await world.database.write(prune, now_us - _CHANGES_KEPT_S * US_PER_S)
             await world.database.write(forget_minutes, now_us)
+            while await world.database.write(forget_bodies, now_us):
+                pass
             world.journal.drop(now_us - kept_us)
             await world.recovery.remove_old(now_us - kept_us)
         except StoreUnavailable as error:
@@ -273,126 +277,3 @@ async def _fold_the_rest(world: World) -> None:
         _log.error("%d calls were still running: they will be unsettled", len(journal.open))
     if journal.unwritten:
         _log.error("lost at the stop: the ends of %d calls, which no disk took", journal.unwritten)
-
-
-def journal_folder(settings: Settings, deployment: str) -> Path:
-    """Where the journals of this data folder lie: those of another deployment's database lie elsewhere."""
-    return Path(settings.data_dir).resolve() / "journal" / deployment
-
-
-async def open_recovery(settings: Settings, database: Database, clock: Clock) -> Recovery:
-    """The journals of this data folder, for commands that run beside a server or without one."""
-    deployment = await database.write(identify, clock.now_us())
-    return Recovery(Disk(journal_folder(settings, deployment)), database, clock)
-
-
-def place_of(disk: Disk) -> str:
-    """Where an operator finds a journal: host and folder."""
-    return f"{socket.gethostname()}:{disk.root}"
-
-
-def _journal(settings: Settings, disk: Disk, clock: Clock) -> Journal:
-    try:
-        return Journal(
-            disk,
-            JournalId(new_id(clock.now_us())),
-            clock,
-            segment_bytes=settings.journal_segment_bytes,
-            max_bytes=settings.journal_max_bytes,
-            fsync=settings.journal_fsync,
-        )
-    except OSError as error:
-        raise SettingsError(f"data_dir: no journal can be kept there: {error}") from None
-
-
-def _loader(database: Database, clock: Clock, plans: Plans) -> Loader:
-    async def load(key_hash: str) -> tuple[Caller | None, int]:
-        return await database.read(find_caller, key_hash, plans, clock.now_us())
-
-    return load
-
-
-def _lender(database: Database, clock: Clock, plans: Plans) -> Lender:
-    async def lend(order: Order) -> Terms:
-        return await database.write(exchange, order.org_id, order, plans, clock.now_us())
-
-    return lend
-
-
-def _connection(settings: Settings, name: str) -> VendorConnection:
-    provider = settings.providers[name]
-    return VendorConnection(
-        vendor=name,
-        base_url=provider.base_url,
-        api_key=provider.api_key,
-        connect_s=settings.vendor_connect_s,
-        idle_s=settings.vendor_idle_s,
-        total_s=settings.vendor_total_s,
-        max_bytes=settings.vendor_answer_max_bytes,
-    )
-
-
-def catalog_of(settings: Settings, imported: Mapping[str, History]) -> Catalog:
-    """Every model of the configuration and its vendors, at the prices known now."""
-    models = [
-        Configured(
-            name=model.name,
-            provider=model.provider,
-            upstream=model.upstream,
-            price=compile_configured(
-                input_usd=model.price.input,
-                output_usd=model.price.output,
-                cached_input_usd=model.price.cached_input,
-            )
-            if model.price
-            else None,
-        )
-        for model in settings.models
-    ]
-    vendors = [
-        Vendor(
-            name=name,
-            listed_as=provider.prices or name,
-            models_only=provider.models_only,
-            cap_field=provider.cap_field,
-        )
-        for name, provider in settings.providers.items()
-    ]
-    return Catalog(vendors, models, imported, allows_unpriced=settings.unpriced == "allow")
-
-
-def _database(settings: Settings) -> Database:
-    try:
-        return Database(settings.sql_url)
-    except ValueError as error:
-        raise SettingsError(f"database_url: {error}") from None
-
-
-def _make_data_dir(settings: Settings) -> None:
-    try:
-        Path(settings.data_dir).mkdir(0o700, parents=True, exist_ok=True)
-    except OSError as error:
-        raise SettingsError(f"data_dir: {error}") from None
-
-
-def outbound_of(settings: Settings, ask: LookUp = ask_the_system) -> Outbound:
-    """How receivers are reached; made once, as it reads the authorities. SettingsError without any."""
-    return Outbound(
-        allowed=settings.push_allowed,
-        resolver=Resolver(settings.push_deadline_s, ask),
-        tls=settings.push_tls,
-        deadline_s=settings.push_deadline_s,
-    )
-
-
-def vault_of(settings: Settings) -> Vault:
-    """Opened by the configured keys, or the one in the key file, which is made at the first start."""
-    try:
-        if settings.secret_keys:
-            return Vault([parse_key(text) for text in settings.secret_keys.split(",")])
-        return Vault([read_or_make_key(settings.key_file)])
-    except ValueError as error:
-        where = "secret_keys" if settings.secret_keys else settings.key_file
-        raise SettingsError(f"{where}: {error}") from None
-    except OSError as error:
-        raise SettingsError(f"secret_keys: none given, and there is no key file: {error}") from None

@@ -13,11 +13,11 @@ from tests.world.entries import ON_SQLITE
 from tollway.cli.main import main
 from tollway.domain.ids import JournalId
 from tollway.metering.disk import Disk
+from tollway.parts import journal_folder
 from tollway.settings import Settings
 from tollway.store.database import Database
 from tollway.store.deployment import identify
 from tollway.store.journals import close_journal, register_journal
-from tollway.world import journal_folder
 
 Capture = pytest.CaptureFixture[str]
 AWAY = JournalId("journal-on-another-machine")

@@ -15,8 +15,8 @@ def test_names_and_values_are_strings_in_lower_case() -> None:
         "team": "search",
         "beta": "true",
         "tries": "3",
-        "where": '{"a": [1]}',
-        "none": "null",
+        "where": "{'a': [1]}",
+        "none": "none",
     }
 
 
@@ -33,6 +33,9 @@ def test_no_header_and_an_empty_object_are_no_labels() -> None:
         b'{"a": }',
         b"\xff",
         b'{"a": ' + b"[" * 100_000,
+        b'{"a": ' + b"[" * 2_000 + b"]" * 2_000 + b"}",
+        b'{"a": ' + b"1" * 5_000 + b"}",
+        b'{"a": 1e999}',
         b'{"": "x"}',
         b'{"%s": "x"}' % (b"n" * 65),
         b'{"a": "%s"}' % (b"v" * 257),

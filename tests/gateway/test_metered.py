@@ -280,6 +280,23 @@ async def test_a_row_and_its_log_line_keep_what_the_caller_says_it_is_for(stage:
     assert '"labels":{"team":"search","beta":"true"}' in line.text
 
 
+@pytest.mark.parametrize(("level", "end_user"), [(1, "ann"), (2, "ann"), (3, None)])
+async def test_at_privacy_level_3_a_row_keeps_nothing_that_a_caller_typed(
+    stage: Stage, level: int, end_user: str | None
+) -> None:
+    acme = await stage.tenant(privacy_level=level)
+    await stage.integrate(acme)
+    body = {"model": CHEAP_MODEL, "messages": [], "safety_identifier": "ann"}
+    labels = {"Tollway-Labels": '{"team": "search"}'}
+    path = "/v1/chat/completions"
+    await stage.request("POST", path, token=acme.app_key, body=body, headers=labels)
+    entry = await only_entry(stage, acme)
+    assert (entry.end_user, entry.labels) == (end_user, {"team": "search"} if end_user else {})
+    await stage.settled()
+    (line,) = stage.loki.lines(org="acme")
+    assert ("search" in line.text) == (level < 3)
+
+
 async def test_labels_that_cannot_be_kept_are_refused_before_the_vendor_is_called(stage: Stage) -> None:
     acme = await stage.tenant()
     body = {"model": CHEAP_MODEL, "messages": []}

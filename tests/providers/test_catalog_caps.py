@@ -5,9 +5,9 @@ from pathlib import Path
 import pytest
 
 from tests.providers.test_catalog import AZURE, EUROPE, GROQ, OPENAI, OWN, UNLISTED, catalog, priced
+from tollway.parts import catalog_of
 from tollway.providers.catalog import Catalog, Vendor
 from tollway.settings import SettingsError, load
-from tollway.world import catalog_of
 
 NEWER, OLDER = "max_completion_tokens", "max_tokens"
 

@@ -11,6 +11,7 @@ from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from sqlalchemy import Column, Connection, DefaultClause, MetaData, Text, inspect, text
 
+import tollway.store.log_schema  # noqa: F401 - its tables are part of the schema
 from tests.world.clock import NOON_US
 from tests.world.entries import ON_POSTGRESQL
 from tollway.store.database import Database

@@ -18,9 +18,9 @@ from tollway.control.audit import Check, audit, unfolded_of
 from tollway.domain.clock import SystemClock
 from tollway.domain.errors import StoreUnavailable
 from tollway.domain.money import usd
+from tollway.parts import open_recovery
 from tollway.settings import Settings
 from tollway.store.audit import num_rows
-from tollway.world import open_recovery
 
 
 def add(commands: Commands) -> None:

@@ -16,11 +16,11 @@ from tollway.control.delivery import OFF, ReceiverStatus, probe_stored, status_o
 from tollway.domain.clock import SystemClock
 from tollway.domain.errors import Forbidden, StoreUnavailable
 from tollway.domain.ids import OrgId
+from tollway.parts import outbound_of, vault_of
 from tollway.settings import Settings
 from tollway.store.database import Database
 from tollway.store.integrations import list_destinations
 from tollway.store.orgs import name_of
-from tollway.world import outbound_of, vault_of
 
 Command = Callable[[Settings, Database, OrgId | None], Coroutine[None, None, int]]
 

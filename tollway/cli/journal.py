@@ -14,9 +14,9 @@ from tollway.domain.clock import SystemClock
 from tollway.domain.errors import StoreUnavailable
 from tollway.domain.ids import JournalId
 from tollway.domain.moment import iso
+from tollway.parts import open_recovery
 from tollway.settings import Settings
 from tollway.store.journals import JournalState, forfeit_journal, list_journals
-from tollway.world import open_recovery
 
 _COLUMNS = "{:<38}{:<28}{:>14}{:>14}  {:<28}{}"
 

@@ -29,10 +29,10 @@ from tollway.domain.money import NANO_PER_USD, half_even, usd
 from tollway.domain.price import History, Price
 from tollway.domain.tariff import NAMES, WIDER, dollars_of
 from tollway.domain.usage import Unit
+from tollway.parts import catalog_of
 from tollway.providers.catalog import Catalog
 from tollway.settings import Settings
 from tollway.store.price_list import benchmark_models, imported_prices, unpriced_versions
-from tollway.world import catalog_of
 
 _COLUMNS = (Unit.INPUT, Unit.CACHE_READ, Unit.OUTPUT)
 _NAME_OF: Mapping[Unit, str] = {unit: name for name, unit in NAMES.items()}

@@ -15,8 +15,8 @@ from tollway.cli.configuration import Commands, settings_of
 from tollway.cli.database import existing
 from tollway.domain.clock import SystemClock
 from tollway.domain.errors import StoreUnavailable
+from tollway.parts import open_recovery
 from tollway.settings import Settings
-from tollway.world import open_recovery
 
 
 def add(commands: Commands) -> None:

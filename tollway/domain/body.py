@@ -1,7 +1,8 @@
 """Prompts and answers, where an organisation asks for them to be kept.
 
-At privacy level 1 both are kept, capped; at level 2, the default, and 3 neither is. Owns a piece
-of a body; does not own where it is kept (`metering/journal.py`, `store/bodies.py`).
+At privacy level 1 both are kept, capped; at level 2, the default, and 3 neither is. At level 3 nothing
+that a caller typed is kept, and no log is shown. Owns a piece of a body, and how long it stays; does
+not own where it is kept (`metering/journal.py`, `store/bodies.py`).
 """
 
 from enum import StrEnum
@@ -14,6 +15,10 @@ from tollway.domain.ids import OrgId, RequestId
 PrivacyLevel = Literal[1, 2, 3]
 DEFAULT_PRIVACY_LEVEL: PrivacyLevel = 2
 KEEPS_BODIES: PrivacyLevel = 1
+KEEPS_NO_LOG: PrivacyLevel = 3
+
+DEFAULT_BODY_DAYS = 30
+MAX_BODY_DAYS = 3_650
 
 
 class Part(StrEnum):

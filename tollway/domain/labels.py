@@ -13,12 +13,14 @@ HEADER = "Tollway-Labels"
 MAX_LABELS = 32
 MAX_NAME_CHARS = 64
 MAX_VALUE_CHARS = 256
+_MAX_RAW_BYTES = 4_096
+"""Of a value that is no string; longer ones take long to read."""
 
 _decode = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 
 
 def parse_labels(header: bytes | None) -> dict[str, str]:
-    """A JSON object as labels: names and values in lower case, values that are no strings as their JSON.
+    """A JSON object as labels: names and values in lower case, other values than strings as Python's `str`.
 
     BadRequest for anything else, and beyond the bounds.
     """
@@ -42,15 +44,22 @@ def end_user(user: str | None) -> str | None:
 
 
 def _label(name: str, raw: msgspec.Raw) -> tuple[str, str]:
-    text = bytes(raw).decode("utf-8", "replace")
-    if text.startswith('"'):
-        text = msgspec.json.decode(raw, type=str)
-    name, text = name.lower(), text.lower()
+    name, text = name.lower(), _text(raw).lower()
     if not 0 < len(name) <= MAX_NAME_CHARS or len(text) > MAX_VALUE_CHARS:
         raise _refused(f"has a name over {MAX_NAME_CHARS} or a value over {MAX_VALUE_CHARS} characters")
     if not (name.isprintable() and text.isprintable()):
         raise _refused("has control or other unprintable characters")
     return name, text
+
+
+def _text(raw: msgspec.Raw) -> str:
+    data = bytes(raw)
+    if not data.startswith(b'"') and len(data) > _MAX_RAW_BYTES:
+        raise _refused(f"has a value over {MAX_VALUE_CHARS} characters")
+    try:
+        return str(msgspec.json.decode(data))
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise _refused(f"has a value that cannot be read: {error}") from None
 
 
 def _refused(why: str) -> BadRequest:

@@ -53,6 +53,8 @@ class Start(msgspec.Struct, frozen=True, kw_only=True):
     streamed: bool
     end_user: str | None = None
     labels: dict[str, str] = {}
+    is_private: bool = False
+    """Whether it makes a row, but no log (privacy level 3)."""
     held: Nano = Nano(0)
     """The most that it may cost, in nano-dollars; held against the limit if its end is never known."""
     held_tokens: int = 0
@@ -95,6 +97,8 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True):
     streamed: bool = False
     end_user: str | None = None
     labels: dict[str, str] = {}
+    is_private: bool = False
+    """Whether it makes a row, but no log (privacy level 3); not a column."""
     funding: str | None = None
 
     units: dict[Unit, int] = {}
@@ -207,6 +211,7 @@ def unsettled(start: Start, now_us: int) -> Entry:
         streamed=start.streamed,
         end_user=start.end_user,
         labels=start.labels,
+        is_private=start.is_private,
         cost=NOTHING,
         vendor_cost=NOTHING,
         started_us=start.started_us,

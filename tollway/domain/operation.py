@@ -31,6 +31,8 @@ class Rule:
     """Refused in an organisation that is not active."""
     needs_paid_seats: bool = False
     """Refused while the organisation's seats are not paid."""
+    takes_key: bool = False
+    """An app's key may do it too, for its own app."""
 
 
 def _read(method: str, path: str, need: Permission | Who) -> Rule:
@@ -44,6 +46,11 @@ def _write(method: str, path: str, need: Permission | Who) -> Rule:
 def _while_active(method: str, path: str, need: Permission | Who) -> Rule:
     """For what goes on while seats are not paid."""
     return Rule(method=method, path=path, need=need, needs_active=True)
+
+
+def _with_key(method: str, path: str, need: Permission, *, needs_active: bool = False) -> Rule:
+    """For a member, or an app by its key."""
+    return Rule(method=method, path=path, need=need, needs_active=needs_active, takes_key=True)
 
 
 class Operation(Enum):
@@ -96,6 +103,13 @@ class Operation(Enum):
 
     SHOW_SPENDING_LIMITS = _read("GET", "/v1/billing/limits", Who.MEMBER)
     PUT_SPENDING_LIMITS = _while_active("PUT", "/v1/billing/limits", Permission.EDITOR_ORG)
+
+    LIST_LOGS = _with_key("POST", "/v1/logs", Permission.VIEWER_APP)
+    SHOW_LOG = _with_key("GET", "/v1/logs/{log_id}", Permission.VIEWER_APP)
+    RATE_LOG = _with_key("POST", "/v1/logs/{log_id}/rating", Permission.VIEWER_APP, needs_active=True)
+    SHOW_RETENTION = _read("GET", "/v1/logs/retention", Permission.VIEWER_APP)
+    PUT_RETENTION = _write("PUT", "/v1/logs/retention", Permission.EDITOR_ORG)
+    DRAW_GRAPHS = _with_key("POST", "/v1/stats", Permission.VIEWER_APP)
 
     CHANGE_ORG = _read("PATCH", "/v1/operator/orgs/{org_id}", Who.OPERATOR)
     PUT_RATE_CARD = _read("PUT", "/v1/operator/orgs/{org_id}/rate_card", Who.OPERATOR)

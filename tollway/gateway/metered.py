@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from types import TracebackType
 from typing import NamedTuple, Self
 
-from tollway.domain.body import KEEPS_BODIES, Part
+from tollway.domain.body import KEEPS_BODIES, KEEPS_NO_LOG, Part
 from tollway.domain.caller import Caller
 from tollway.domain.clock import Clock
 from tollway.domain.errors import MeteringUnavailable, ModelNotFound, NotPriced, TollwayError
@@ -83,6 +83,8 @@ class Tally:
         self._is_searched = False
         self._started_us = call.received_us
         self._benchmark = self._find_benchmark()
+        labels = parse_labels(call.labels)
+        is_private = caller.privacy_level == KEEPS_NO_LOG
         self._start = Start(
             request_id=call.request_id,
             org_id=caller.org_id,
@@ -92,8 +94,9 @@ class Tally:
             provider=route.provider,
             model=route.model,
             streamed=asked.stream,
-            end_user=asked.end_user,
-            labels=parse_labels(call.labels),
+            end_user=None if is_private else asked.end_user,
+            labels={} if is_private else labels,
+            is_private=is_private,
             held=reservation.held,
             held_tokens=reservation.held_tokens,
             leased=reservation.leased,
@@ -195,6 +198,7 @@ class Tally:
             streamed=start.streamed,
             end_user=start.end_user,
             labels=start.labels,
+            is_private=start.is_private,
             funding=start.funding,
             units=dict(usage),
             cost=amounts.cost,

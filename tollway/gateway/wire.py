@@ -64,7 +64,9 @@ def read_chat(body: bytes) -> Chat:
         model=model,
         stream=stream,
         wants_usage=bool(include_usage),
-        end_user=end_user(_field(fields, "user", str | None)),
+        end_user=end_user(
+            _field(fields, "user", str | None) or _field(fields, "safety_identifier", str | None)
+        ),
         prompt_bytes=len(bytes(fields["messages"])),
     )
 

@@ -82,6 +82,13 @@ def revoke_app(db: Connection, org: OrgId, app: AppId, now_us: int) -> bool:
     return bool(revoked.rowcount)
 
 
+def privacy_levels(db: Connection, org: OrgId) -> dict[AppId, PrivacyLevel]:
+    """All apps of `org`, active or not, each with the level that holds for it."""
+    level = func.coalesce(apps.c.privacy_level, orgs.c.privacy_level).label("level")
+    rows = db.execute(select(apps.c.id, level).join(orgs).where(apps.c.org_id == org))
+    return {AppId(row.id): row.level for row in rows}
+
+
 @all_orgs
 def find_caller(db: Connection, key_hash: str, plans: Plans, now_us: int) -> tuple[Caller | None, int]:
     """The view behind a key's hash, and the position of the feed of changes that it is true at."""

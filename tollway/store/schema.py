@@ -72,6 +72,7 @@ orgs = Table(
     Column("currency", Text, nullable=False, server_default="usd"),
     Column("benchmark_model", Text),
     Column("privacy_level", Integer, nullable=False, server_default=text("2")),
+    Column("body_days", Integer, nullable=False, server_default=text("30"), comment="prompts stay so long"),
     Column("rate_limit", Integer, nullable=False),
     Column("tokens_per_minute", BigInteger),
     Column("max_in_flight", Integer),

@@ -11,11 +11,11 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from sqlalchemy import Connection, Table, bindparam, insert, select, update
+from sqlalchemy import Connection, Table, bindparam, func, insert, select, update
 
 from tollway.domain.clock import US_PER_S
 from tollway.domain.cycle import amounts
-from tollway.domain.ids import JournalId, OrgId
+from tollway.domain.ids import JournalId, OrgId, RequestId
 from tollway.domain.ledger import NOTHING, Batch, Entry, EntryKind, Outcome, Record, correction
 from tollway.domain.money import Nano
 from tollway.domain.price import Cost
@@ -27,6 +27,7 @@ from tollway.store.alerts import raise_crossed
 from tollway.store.bodies import keep_bodies
 from tollway.store.cycles import CountingCycles
 from tollway.store.database import all_orgs
+from tollway.store.facets import tell_logs
 from tollway.store.journals import move_to, position_of
 from tollway.store.leases import lock_org, spend_leases
 from tollway.store.prices import keep_prices
@@ -75,6 +76,21 @@ def read_entries(db: Connection, org: OrgId, *, after_seq: int = 0, limit: int) 
     return [StoredEntry(seq=row.seq, entry=_entry(row)) for row in rows]
 
 
+def read_requests(
+    db: Connection, org: OrgId, requests: Iterable[RequestId]
+) -> dict[RequestId, list[StoredEntry]]:
+    """All rows of these requests of the organisation, by request, oldest first."""
+    found: defaultdict[RequestId, list[StoredEntry]] = defaultdict(list)
+    # In an expression, so that no planner takes an index of all the organisation's rows.
+    is_own = func.coalesce(ledger.c.org_id, "") == org
+    rows = db.execute(
+        select(ledger).where(is_own, ledger.c.request_id.in_(list(requests))).order_by(ledger.c.seq)
+    )
+    for row in rows:
+        found[RequestId(row.request_id)].append(StoredEntry(seq=row.seq, entry=_entry(row)))
+    return found
+
+
 _ADD_ROWS = insert(ledger)
 _COUNT_ROWS = (
     update(org_totals)
@@ -118,6 +134,7 @@ def _add_entries(db: Connection, journal: JournalId, records: Sequence[Record], 
         entries.append(entry)
     if rows:
         db.execute(_ADD_ROWS, rows)
+        tell_logs(db, ((row["seq"], entry) for row, entry in zip(rows, entries, strict=True)))
     db.execute(
         _COUNT_ROWS,
         [{"org": org, "newest": seq, "by_trial": spent.by_trial[org]} for org, seq in sorted(seqs.items())],

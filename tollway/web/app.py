@@ -39,6 +39,12 @@
     PATCH  /v1/operator/orgs/{org_id}            web/api/operator_orgs.py
     PUT    /v1/operator/orgs/{org_id}/rate_card  web/api/operator.py
     GET    /v1/operator/orgs/{org_id}/rate_card
+    POST   /v1/logs                  web/api/logs.py
+    GET    /v1/logs/retention
+    PUT    /v1/logs/retention
+    GET    /v1/logs/{log_id}
+    POST   /v1/logs/{log_id}/rating
+    POST   /v1/stats                 web/api/stats.py
     GET    /v1/audit/ledger          web/api/audit.py
     GET    /healthz, /readyz         web/api/health.py
     GET    /metrics                  web/api/metrics.py   also alone, on `metrics_port`
@@ -68,11 +74,13 @@ from tollway.web.api import (
     auth,
     billing,
     health,
+    logs,
     members,
     metrics,
     operator,
     operator_orgs,
     orgs,
+    stats,
     tokens,
     users,
 )
@@ -163,7 +171,7 @@ def control_plane(world: World) -> FastAPI:
     api.state.metrics_door = metrics.Door(world, is_open=False)
     errors.install(api)
     for module in (
-        *(auth, users, tokens, orgs, members, apps, billing, audit),
+        *(auth, users, tokens, orgs, members, apps, billing, logs, stats, audit),
         *(operator, operator_orgs, health, metrics),
     ):
         api.include_router(module.router)

@@ -13,6 +13,7 @@ from pydantic import BaseModel, Field, WithJsonSchema, create_model
 from starlette.responses import Response
 
 from tollway.domain.cycle import CycleRecord
+from tollway.domain.log import Log
 from tollway.domain.money import Nano, usd
 from tollway.domain.org import Organisation
 from tollway.domain.payment import PaymentDetails
@@ -94,9 +95,12 @@ PaymentDetailsShown = _model(
 )
 KeyLimitsShown = _model("KeyLimits", KeyLimits, "The limits of one key, which is known by its end.")
 AppLimitsShown = _model("AppLimits", AppLimits, "The limits of an app and of its valid keys.")
+LogShown = _model("Log", Log, "One request: its ledger row, its rating, and what was kept of its words.")
 
 
-def record_response(of: Organisation | PaymentDetails | AppLimits | KeyLimits, status: int = 200) -> Response:
+def record_response(
+    of: Organisation | PaymentDetails | AppLimits | KeyLimits | Log, status: int = 200
+) -> Response:
     """One of these as an HTTP answer."""
     return Response(msgspec.json.encode(_shown(of)), status, media_type="application/json")
 
@@ -105,6 +109,11 @@ def cycles_response(cycles: Sequence[CycleRecord], has_more: bool) -> Response:
     """Cycles as an HTTP answer."""
     body = {"cycles": [_shown(cycle) for cycle in cycles], "has_more": has_more}
     return Response(msgspec.json.encode(body), media_type="application/json")
+
+
+def shown_logs(logs: Sequence[Log]) -> list[Any]:
+    """Logs, ready to be JSON."""
+    return [_shown(log) for log in logs]
 
 
 def _shown(of: Any) -> Any:  # noqa: ANN401 - one of the described classes, or what its fields hold
