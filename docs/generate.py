@@ -164,10 +164,12 @@ A role is a name for a bundle of permissions; a member may have any other bundle
 ## Operations
 
 *Inactive*: goes on in an organisation that is not active. *Unpaid*: goes on while its seats are not
-paid (402 `seats_unpaid` otherwise). Where neither decides, the cell is empty.
+paid (402 `seats_unpaid` otherwise). Where neither decides, the cell is empty. *In the app*: the role in
+that app which is enough for a member of the organisation without the permission ([apps.md](apps.md)); each
+role has all that the one before it has, and who has `admin:app` has every role in every app.
 
-| operation | | needs | {roles} | inactive | unpaid |
-|---|---|---|{columns}---|---|
+| operation | | needs | {roles} | inactive | unpaid | in the app |
+|---|---|---|{columns}---|---|---|
 {table}
 
 *A signed-in user* acts on nothing of the current organisation, or on what the operation names: then
@@ -212,6 +214,7 @@ def _operation_row(operation: Operation) -> str:
         allowed = rule.need in role.permissions if isinstance(rule.need, Permission) else of_org
         cells.append("yes" if allowed else "")
     cells += ["yes" if of_org and not needed else "" for needed in (rule.needs_active, rule.needs_paid_seats)]
+    cells.append(rule.in_app or "")
     return "| " + " | ".join(cells) + " |"
 
 

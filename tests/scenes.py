@@ -10,12 +10,14 @@ from sqlalchemy import Connection
 from tests.world.entries import batch, entry
 from tests.world.stage import Answer, Stage
 from tollway.control.apps import create_app
+from tollway.control.apps_keys import put_access_token
+from tollway.control.apps_members import put_app_member
 from tollway.control.invites import Wanted, invite
 from tollway.control.orgs import create_org
 from tollway.control.tokens import make_token
 from tollway.control.users import create_user
 from tollway.demo.offer import CHEAP_MODEL
-from tollway.domain.caller import Person
+from tollway.domain.caller import EVERY_KEY_PERMISSION, Person
 from tollway.domain.ids import AppId, JournalId, KeyId, RequestId
 from tollway.domain.operation import Operation
 from tollway.domain.org import EVERY_PERMISSION
@@ -54,6 +56,8 @@ class Scene:
     """Of a call of the app."""
     token_id: str
     """Of another token of the actor."""
+    access_token_id: str
+    """Of the app."""
 
 
 async def scene(stage: Stage, name: str = "acme", permissions: Permissions = EVERY_PERMISSION) -> Scene:
@@ -96,6 +100,16 @@ def _build(db: Connection, name: str, permissions: Permissions, vault: Vault, no
     app = create_app(
         db, creator, name="App", description=None, logo=None, benchmark_model=None, now_us=now_us
     )
+    made = put_access_token(
+        db,
+        creator,
+        app.id,
+        name="tool",
+        permissions=EVERY_KEY_PERMISSION,
+        expires_us=None,
+        now_us=now_us,
+    )
+    put_app_member(db, creator, app.id, bystander.id, Role.VIEWER, now_us)
     limits = app_limits(db, creator.org_id, app.id)
     assert limits is not None
     pending = invited(creator, f"invited@{name}.example.com")
@@ -109,6 +123,7 @@ def _build(db: Connection, name: str, permissions: Permissions, vault: Vault, no
         app_id=app.id,
         app_key=app.created_key,
         key_id=limits.keys[0].id,
+        access_token_id=made.id,
         bystander_id=bystander.id,
         invite_id=pending.id,
         invited=pending.email,
@@ -122,12 +137,14 @@ IDS: Mapping[str, Callable[[Scene], str]] = {
     "org_id": lambda on: on.org_id,
     "app_id": lambda on: on.app_id,
     "key_id": lambda on: on.key_id,
+    "access_token_id": lambda on: on.access_token_id,
     "id": lambda on: on.bystander_id,
     "log_id": lambda on: on.log_id,
+    "user_id": lambda on: on.bystander_id,
     "token_id": lambda on: on.token_id,
 }
 """What stands in a path for something of an organisation, by its name there."""
-OF_NOBODY = {"model": CHEAP_MODEL}
+OF_NOBODY = {"model": CHEAP_MODEL, "model_id": CHEAP_MODEL}
 """What stands in a path and is no organisation's."""
 QUERIES: Mapping[Operation, Callable[[Scene], str]] = {
     Operation.DELETE_ORG: lambda on: f"?org_name={on.org_name}",
@@ -150,6 +167,9 @@ BODIES: Mapping[Operation, Callable[[Scene], object]] = {
     Operation.RESEND_INVITE: lambda on: {"email": on.invited, "invite_link": PAGE, "org_id": on.org_id},
     Operation.JOIN_ORG: lambda on: {"email": on.actor_email, "token": on.token_for_actor},
     Operation.CREATE_APP: lambda _: {"name": "New app"},
+    Operation.UPDATE_APP: lambda on: {"id": on.app_id, "name": "Changed"},
+    Operation.PUT_ACCESS_TOKEN: lambda _: {"name": "new", "permissions": ["inference"]},
+    Operation.PUT_APP_MEMBER: lambda on: {"auth0_id": on.bystander_id, "permissions": ["editor"]},
     Operation.PUT_APP_LIMITS: lambda _: {"rate_limit": 7},
     Operation.PUT_KEY_LIMITS: lambda _: {"rate_limit": 7},
     Operation.PUT_SPENDING_LIMITS: lambda _: {"spending_limit_hard": 7},

@@ -76,6 +76,28 @@ async def test_two_organisations_live_beside_each_other(stage: Stage) -> None:
     await told("DELETE", "/v1/orgs/current?org_name=acme", grace, status=403)
     others = await told("POST", "/v1/apps/create", mary, {"name": "Chat"}, status=201)
 
+    # Linus, who only sees, is let into one app as its admin, and hands out a key that ends by itself.
+    people = {each["name"]: each["id"] for each in members}
+    in_app = {"auth0_id": people["Linus"], "permissions": ["admin"]}
+    await told("POST", f"/v1/apps/{app['id']}/members", grace, in_app, status=403)
+    await told("POST", f"/v1/apps/{app['id']}/members", ada, in_app)
+    wanted = {"name": "night", "permissions": ["inference"], "expires_on": "2026-03-11T00:00:00Z"}
+    night = await told("POST", f"/v1/apps/{app['id']}/access-tokens", linus, wanted)
+    await told("PUT", f"/v1/apps/{app['id']}/models/{CHEAP_MODEL}/toggle?enable=false", linus)
+    await told("PUT", f"/v1/apps/{app['id']}/models/{CHEAP_MODEL}/toggle", mary, status=404)
+    await told.chat(night["secret"], status=403)
+    await told("PUT", f"/v1/apps/{app['id']}/models/{CHEAP_MODEL}/toggle?enable=true", linus)
+    await told("PUT", "/v1/apps/update", linus, {"id": app["id"], "description": "Talks"})
+    found = await told("POST", "/v1/apps/?search=talks&page=1&size=40", linus, {})
+    assert [each["description"] for each in found["items"]] == ["Talks"]
+    stage.clock.advance(12 * 3_600)
+    await stage.world.refresh()
+    await told.chat(night["secret"], status=401)
+    leaked = app["created_key"]
+    app = await told("POST", f"/v1/apps/{app['id']}/regenerate-key", linus)
+    await stage.world.refresh()
+    await told.chat(leaked, status=401)
+
     # Keys are used, and one is revoked: the other organisation does not notice.
     await told.chat(app["created_key"])
     await told.chat(others["created_key"])
@@ -90,7 +112,6 @@ async def test_two_organisations_live_beside_each_other(stage: Stage) -> None:
     await told.chat(others["created_key"])
 
     # Linus becomes an editor, Grace goes, Ada cannot, and then it is all over.
-    people = {each["name"]: each["id"] for each in members}
     await told(
         "PUT", "/v1/orgs/members/permissions", ada, {"auth0_id": people["Linus"], "permissions": "editor"}
     )

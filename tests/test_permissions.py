@@ -24,7 +24,13 @@ OF_PEOPLE = [
     for operation in Operation
     if isinstance(operation.value.need, Permission) or operation.value.need in (Who.PERSON, Who.MEMBER)
 ]
-NAMING_OTHERS = {Operation.UPDATE_ORG, Operation.PUT_PERMISSIONS, Operation.RESEND_INVITE, Operation.JOIN_ORG}
+NAMING_OTHERS = {
+    Operation.UPDATE_ORG,
+    Operation.PUT_PERMISSIONS,
+    Operation.RESEND_INVITE,
+    Operation.JOIN_ORG,
+    Operation.UPDATE_APP,
+}
 """Those whose body says on what they act."""
 every_operation_of_people = pytest.mark.parametrize(
     "operation", OF_PEOPLE, ids=[operation.title for operation in OF_PEOPLE]
@@ -47,6 +53,7 @@ async def test_every_route_is_in_the_table_and_can_be_tried(stage: Stage) -> Non
         assert set(names_in(route[1])) <= {*IDS, *OF_NOBODY}, f"{route}: what stands in its path?"
 
 
+@ON_SQLITE
 @every_operation_of_people
 async def test_a_role_may_do_what_its_permissions_say_and_no_more(stage: Stage, operation: Operation) -> None:
     need = operation.value.need
@@ -75,11 +82,13 @@ async def test_one_permission_is_enough_and_all_others_are_not(stage: Stage, ope
         alone |= GIVEN_ONLY_BY_WHO_HAS_IT
     having = await scene(stage, "having", alone)
     assert (await attempt(stage, operation, having, having.actor)).status in (200, 201)
-    lacking = await scene(stage, "lacking", EVERY_PERMISSION - {need})
+    enough = {need, Permission.ADMIN_APP} if operation.value.in_app else {need}
+    lacking = await scene(stage, "lacking", EVERY_PERMISSION - enough)
     answer = await attempt(stage, operation, lacking, lacking.actor)
     assert (answer.status == 403) == isinstance(need, Permission)
 
 
+@ON_SQLITE
 @every_operation_of_people
 async def test_a_stranger_reaches_nothing(stage: Stage, operation: Operation) -> None:
     acme, beta = await scene(stage, "acme"), await scene(stage, "beta")
@@ -126,6 +135,7 @@ STATES: dict[str, dict[str, Any]] = {
 }
 
 
+@ON_SQLITE
 @every_operation_of_people
 async def test_what_an_organisation_cannot_do_now_is_refused(stage: Stage, operation: Operation) -> None:
     rule = operation.value
@@ -169,6 +179,42 @@ def test_the_page_has_a_line_for_each_operation_and_a_yes_for_each_role_that_may
         if isinstance(rule.need, Permission):
             assert cells[2] == f"`{rule.need}`" + (", or an app's key" if rule.takes_key else "")
             assert cells[3:6] == ["yes" if rule.need in role.permissions else "" for role in Role]
+        assert cells[8] == (rule.in_app or "")
+
+
+OF_APPS = [operation for operation in OF_PEOPLE if operation.value.in_app]
+
+
+@pytest.mark.parametrize("operation", OF_APPS, ids=[operation.title for operation in OF_APPS])
+async def test_a_role_in_the_app_is_enough_there_and_nowhere_else(stage: Stage, operation: Operation) -> None:
+    wanted = operation.value.in_app
+    assert wanted is not None
+    for role in Role:
+        acme = await scene(stage, role, frozenset())
+        given = {"auth0_id": acme.actor_id, "permissions": [role]}
+        other = await stage.request("POST", "/v1/apps/create", token=acme.creator, body={"name": "Other"})
+        for app_id in (other.json["id"], acme.app_id):
+            # At first in the other app, which does not help; then in the one that is acted on.
+            answer = await attempt(stage, operation, acme, acme.actor)
+            assert answer.status == 403, answer.body
+            assert f"permission {operation.value.need} " in answer.json["detail"]
+            path = f"/v1/apps/{app_id}/members"
+            put = await stage.request("POST", path, token=acme.creator, body=given)
+            assert put.status == 200
+        before = await seen(stage, acme)
+        answer = await attempt(stage, operation, acme, acme.actor)
+        if role.includes(wanted):
+            assert answer.status in (200, 201), answer.body
+        else:
+            assert answer.status == 403, answer.body
+            assert await seen(stage, acme) == before
+
+
+@pytest.mark.parametrize("operation", OF_APPS, ids=[operation.title for operation in OF_APPS])
+@ON_SQLITE
+async def test_who_administers_apps_has_every_role_in_every_app(stage: Stage, operation: Operation) -> None:
+    acme = await scene(stage, "acme", frozenset({Permission.ADMIN_APP}))
+    assert (await attempt(stage, operation, acme, acme.actor)).status in (200, 201)
 
 
 async def seen(stage: Stage, on: Scene) -> list[object]:
@@ -176,7 +222,10 @@ async def seen(stage: Stage, on: Scene) -> list[object]:
     paths = (
         ("GET", "/v1/orgs/current"),
         ("POST", "/v1/orgs/members"),
+        ("GET", f"/v1/apps/{on.app_id}"),
+        ("GET", f"/v1/apps/{on.app_id}/access-tokens"),
         ("GET", f"/v1/apps/{on.app_id}/limits"),
+        ("GET", f"/v1/apps/{on.app_id}/members"),
         ("GET", "/v1/billing/limits"),
     )
     return [(await stage.request(method, path, token=on.creator)).json for method, path in paths]

@@ -51,7 +51,7 @@ async def test_an_id_of_another_organisation_is_like_one_that_nobody_has(
 ) -> None:
     acme, beta = await scene(stage, "acme"), await scene(stage, "beta")
     before = await seen(stage, acme)
-    names = names_in(operation.value.path)
+    names = [name for name in names_in(operation.value.path) if name in IDS]
     own = {name: IDS[name](beta) for name in names}
     of_acme = [{name: IDS[name](acme) for name in names}]
     if "id" in names:  # of a member, or of an invite
@@ -102,6 +102,11 @@ IN_BODIES: dict[str, tuple[Operation, Body, Body]] = {
         Operation.UPDATE_ORG,
         lambda acme: {"id": acme.org_id, "org_display_name": "Mine"},
         lambda _: {"id": new_id(0), "org_display_name": "Mine"},
+    ),
+    "an app's id": (
+        Operation.UPDATE_APP,
+        lambda acme: {"id": acme.app_id, "name": "Mine"},
+        lambda _: {"id": new_id(0), "name": "Mine"},
     ),
     "an invite's token": (
         Operation.JOIN_ORG,

@@ -144,6 +144,7 @@ async def open_world(
         await database.write(register_journal, journal.id, place_of(disk), clock.now_us())
         seen = await database.read(position)  # before the prices: what comes between is read again
         catalog = catalog_of(settings, await database.read(imported_prices))
+        load = loader_of(database, clock, settings.allowances)
         limits = Limits(lender_of(database, clock, settings.allowances), clock, journal.id)
         world = World(
             settings=settings,
@@ -155,9 +156,7 @@ async def open_world(
             folder=Folder(journal, disk, database, clock),
             recovery=Recovery(disk, database, clock, own=journal.id),
             gateway=Gateway(
-                live=Live(
-                    loader_of(database, clock, settings.allowances), seen, turned_away=limits.count_refused
-                ),
+                live=Live(load, seen, clock.now_us, turned_away=limits.count_refused),
                 catalog=catalog,
                 limits=limits,
                 meter=Meter(journal, catalog, clock, settings.body_max_bytes),

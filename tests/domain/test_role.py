@@ -34,3 +34,8 @@ def test_what_is_no_permission_is_refused_with_what_there_is(text: str) -> None:
 def test_an_admin_is_who_may_do_everything() -> None:
     assert is_admin(EVERY_PERMISSION)
     assert not any(is_admin(EVERY_PERMISSION - {permission}) for permission in Permission)
+
+
+def test_each_role_includes_those_before_it() -> None:
+    for number, role in enumerate(Role):
+        assert [role.includes(other) for other in Role] == [place <= number for place in range(len(Role))]

@@ -1,18 +1,22 @@
 """The views of keys: found once, kept in memory, forgotten when something changes, bounded."""
 
 import asyncio
+from dataclasses import replace
 
 import pytest
 from sqlalchemy import Connection, update
 
+from tests.world.clock import TurningClock
 from tests.world.stage import Stage
-from tollway.domain.caller import Caller
+from tollway.domain.caller import Caller, KeyPermission
 from tollway.domain.errors import Forbidden, StoreUnavailable, Unauthenticated
 from tollway.domain.ids import AppId, KeyId, OrgId
 from tollway.domain.token import Bearer, digest, mint
-from tollway.gateway.live import Live
+from tollway.gateway.live import Live, require_on
 from tollway.store.changes import announce
 from tollway.store.schema import app_keys, orgs
+
+CLOCK = TurningClock()
 
 
 def caller(
@@ -54,7 +58,7 @@ class Keys:
 
 async def test_a_key_is_looked_up_once_by_its_hash() -> None:
     keys = Keys(caller())
-    live = Live(keys.load, 0)
+    live = Live(keys.load, 0, CLOCK.now_us)
     (token,) = keys.tokens
     assert live.known(token) is None
     assert await live.identify(token) == caller()
@@ -64,7 +68,7 @@ async def test_a_key_is_looked_up_once_by_its_hash() -> None:
 
 async def test_a_known_key_works_while_the_database_is_away() -> None:
     keys = Keys(caller(), caller())
-    live = Live(keys.load, 0)
+    live = Live(keys.load, 0, CLOCK.now_us)
     await live.identify(keys.tokens[0])
     keys.is_away = True
     await live.identify(keys.tokens[0])
@@ -89,20 +93,20 @@ async def test_a_known_key_works_while_the_database_is_away() -> None:
 async def test_junk_never_reaches_the_database(junk: str) -> None:
     keys = Keys()
     with pytest.raises(Unauthenticated):
-        await Live(keys.load, 0).identify(junk)
+        await Live(keys.load, 0, CLOCK.now_us).identify(junk)
     assert keys.asked == []
 
 
 @pytest.mark.parametrize("missing", [None, ""])
 async def test_without_a_token_nobody_is_identified(missing: str | None) -> None:
     with pytest.raises(Unauthenticated) as refused:
-        await Live(Keys().load, 0).identify(missing)
+        await Live(Keys().load, 0, CLOCK.now_us).identify(missing)
     assert refused.value.code == "missing_api_key"
 
 
 async def test_a_key_that_nobody_has_is_not_remembered() -> None:
     keys = Keys()
-    live = Live(keys.load, 0)
+    live = Live(keys.load, 0, CLOCK.now_us)
     token = mint(Bearer.APP)
     for _ in range(2):
         with pytest.raises(Unauthenticated):
@@ -124,7 +128,7 @@ async def test_what_was_switched_off_is_refused_each_time(
     view: Caller, error: type[Unauthenticated | Forbidden], code: str
 ) -> None:
     keys = Keys(view)
-    live = Live(keys.load, 0)
+    live = Live(keys.load, 0, CLOCK.now_us)
     for _ in range(2):
         with pytest.raises(error) as refused:
             await live.identify(keys.tokens[0])
@@ -133,7 +137,7 @@ async def test_what_was_switched_off_is_refused_each_time(
 
 async def test_only_what_changed_is_forgotten() -> None:
     keys = Keys(caller("org-1"), caller("org-2"))
-    live = Live(keys.load, 0)
+    live = Live(keys.load, 0, CLOCK.now_us)
     for token in keys.tokens:
         await live.identify(token)
     live.forget(1, {OrgId("org-1")})
@@ -147,7 +151,7 @@ async def test_only_what_changed_is_forgotten() -> None:
 
 async def test_a_view_read_before_a_change_answers_once_and_is_not_kept() -> None:
     keys = Keys(caller())
-    live = Live(keys.load, 0)
+    live = Live(keys.load, 0, CLOCK.now_us)
     keys.gate = asyncio.Event()
     asking = asyncio.create_task(live.identify(keys.tokens[0]))
     await asyncio.sleep(0)
@@ -162,7 +166,7 @@ async def test_the_number_of_views_is_bounded_and_the_oldest_goes() -> None:
     async def load(_hash: str) -> tuple[Caller | None, int]:
         return caller(), 0
 
-    live = Live(load, 0, max_views=3)
+    live = Live(load, 0, CLOCK.now_us, max_views=3)
     tokens = [mint(Bearer.APP) for _ in range(5)]
     for token in tokens:
         await live.identify(token)
@@ -227,9 +231,44 @@ async def test_calls_of_an_inactive_organisation_are_counted_and_no_other_refusa
     views = (caller(org_is_active=False), caller(app_is_active=False), caller(key_is_active=False))
     keys = Keys(*views)
     counted: list[tuple[str, str, str]] = []
-    live = Live(keys.load, 0, turned_away=lambda *call: counted.append(call))
+    live = Live(keys.load, 0, CLOCK.now_us, turned_away=lambda *call: counted.append(call))
     for token in keys.tokens:
         for _ in range(2):
             with pytest.raises((Forbidden, Unauthenticated)):
                 await live.identify(token)
     assert counted == [(views[0].org_id, views[0].app, "organisation_inactive")] * 2
+
+
+async def test_a_key_ends_by_itself_with_no_look_up() -> None:
+    clock = TurningClock()
+    keys = Keys(replace(caller(), expires_us=clock.now_us() + 1_000_000))
+    live = Live(keys.load, 0, clock.now_us)
+    (token,) = keys.tokens
+    await live.identify(token)
+    clock.advance(0.999999)
+    await live.identify(token)
+    keys.is_away = True
+    clock.advance(0.000001)
+    for _ in range(2):
+        with pytest.raises(Unauthenticated) as refused:
+            await live.identify(token)
+        assert refused.value.code == "key_expired"
+    assert len(keys.asked) == 1
+
+
+async def test_a_key_is_only_for_what_it_is_permitted() -> None:
+    keys = Keys(replace(caller(), key_permissions=frozenset({KeyPermission.LOGS})))
+    live = Live(keys.load, 0, CLOCK.now_us)
+    (token,) = keys.tokens
+    with pytest.raises(Forbidden) as refused:
+        await live.identify(token)
+    assert refused.value.code == "key_not_permitted"
+    assert (await live.identify(token, KeyPermission.LOGS)).key_id == "key-1"
+
+
+def test_a_model_that_is_switched_off_is_refused_and_others_are_not() -> None:
+    view = replace(caller(), models_off=frozenset({"demo/small"}))
+    require_on(view, "demo/large")
+    with pytest.raises(Forbidden) as refused:
+        require_on(view, "demo/small")
+    assert (refused.value.code, refused.value.param) == ("model_switched_off", "model")

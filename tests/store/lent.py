@@ -13,7 +13,7 @@ from tollway.domain.lease import Ask, Order, Term, Terms
 from tollway.domain.ledger import Entry
 from tollway.domain.limit import Kind, Level, Pot
 from tollway.domain.plan import Plan
-from tollway.store.apps import add_key
+from tollway.store.apps_keys import add_key
 from tollway.store.changes import position
 from tollway.store.database import Database
 from tollway.store.deployment import identify

@@ -17,7 +17,8 @@ from tollway.store.app_limits import (
     change_app_limits,
     change_key_limits,
 )
-from tollway.store.apps import add_key, revoke_app
+from tollway.store.apps import revoke_app
+from tollway.store.apps_keys import add_key
 from tollway.store.database import Database
 from tollway.store.schema import app_keys, apps
 

@@ -11,7 +11,8 @@ from tests.world.entries import make_org
 from tollway.domain.errors import StoreRefused
 from tollway.domain.ids import AppId, OrgId, UserId
 from tollway.domain.token import Bearer, digest, mint
-from tollway.store.apps import add_key, create_app, find_caller, revoke_app
+from tollway.store.apps import create_app, find_caller, revoke_app
+from tollway.store.apps_keys import add_key
 from tollway.store.changes import announce
 from tollway.store.database import Database
 from tollway.store.deployment import identify

@@ -10,7 +10,7 @@ from tests.world.entries import ORG, cost, entry, lost
 from tollway.domain.ids import AppId
 from tollway.store.database import Database
 from tollway.store.log_schema import log_facets, usage_hours
-from tollway.store.migrate import migrate
+from tollway.store.migrate import upgrade
 
 HOUR_US = 3_600_000_000
 
@@ -94,7 +94,7 @@ def test_the_migration_tells_of_rows_that_were_there_before(database: Database) 
     wanted = facets(database), hours(database)
     assert len(stored(database, ORG)) == 5
     database.write_here(as_before)
-    migrate(database, NOON_US)
+    database.write_here(lambda db: upgrade(db, "0007"))
     assert (facets(database), hours(database)) == wanted
 
 

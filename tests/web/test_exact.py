@@ -12,6 +12,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from tollway.domain.money import Nano, usd
 from tollway.domain.subscription import MAX_NANO
+from tollway.web.exact import Decimal as AnyDecimal
 from tollway.web.exact import Dollars, ExactRequest, ExactRoute, PositiveDollars
 from tollway.web.fields import Body
 
@@ -88,3 +89,19 @@ def test_the_description_says_that_it_is_a_number_and_its_bounds() -> None:
         "title": "Limit",
     }
     assert described["share"]["exclusiveMinimum"] == 0
+
+
+NUMBER: TypeAdapter[float] = TypeAdapter(AnyDecimal)
+
+
+@pytest.mark.parametrize(
+    ("text", "number"), [("0.1", 0.1), ("-3", -3.0), ("25e-1", 2.5), ("1" * 40, 1e40 / 9)]
+)
+async def test_a_number_that_is_no_money_is_a_float(text: str, number: float) -> None:
+    assert NUMBER.validate_python(await read(text)) == pytest.approx(number)
+
+
+@pytest.mark.parametrize("text", ["true", "null", '"1"', "NaN", "Infinity", "1e999", "[1]"])
+async def test_what_is_no_finite_number_is_refused(text: str) -> None:
+    with pytest.raises(ValidationError):
+        NUMBER.validate_python(await read(text))

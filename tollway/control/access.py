@@ -1,4 +1,4 @@
-"""May this person do this here? The only place that answers.
+"""May this person do this here, or to this app? The only place that answers.
 
 Owns the decision; does not own what an operation needs (`domain/operation.py`) or who the person
 is (`store/users.py`). Every operation asks it, and gets the organisation that it may act on.
@@ -8,9 +8,10 @@ from sqlalchemy import Connection
 
 from tollway.domain.caller import Person
 from tollway.domain.errors import Forbidden, Limited, NotFound
-from tollway.domain.ids import OrgId
+from tollway.domain.ids import AppId, OrgId
 from tollway.domain.operation import Operation
 from tollway.domain.org import Permission
+from tollway.store.apps_members import find_role
 from tollway.store.orgs import find_state
 
 
@@ -31,6 +32,31 @@ def permitted_org(person: Person, operation: Operation) -> OrgId:
     need = operation.value.need
     if isinstance(need, Permission) and need not in person.permissions:
         raise Forbidden(f"this needs the permission {need} in the organisation")
+    return org
+
+
+def permitted_app(db: Connection, person: Person, operation: Operation, app: AppId) -> OrgId:
+    """The person's current organisation, if they may do this to its app; else Forbidden.
+
+    By the permission in the organisation, or by their role in the app. Does not tell whether it has
+    the app.
+    """
+    org = current_org(person)
+    rule = operation.value
+    if rule.need in person.permissions or Permission.ADMIN_APP in person.permissions:
+        return org
+    held = find_role(db, org, app, person.id)
+    if rule.in_app is None or held is None or not held.includes(rule.in_app):
+        raise Forbidden(
+            f"this needs the permission {rule.need} in the organisation, or the role {rule.in_app} in the app"
+        )
+    return org
+
+
+def acting_app(db: Connection, person: Person, operation: Operation, app: AppId) -> OrgId:
+    """The same, if it may be done now."""
+    org = permitted_app(db, person, operation, app)
+    require_able(db, org, operation)
     return org
 
 

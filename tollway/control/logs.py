@@ -12,7 +12,7 @@ from sqlalchemy import Connection
 
 from tollway.control.access import acting_org, permitted_org, require_able
 from tollway.domain.body import KEEPS_BODIES, Part
-from tollway.domain.caller import Caller, Person
+from tollway.domain.caller import Caller, KeyPermission, Person
 from tollway.domain.errors import Fault, Forbidden, Invalid, NotFound, Unauthenticated
 from tollway.domain.ids import AppId, OrgId, RequestId
 from tollway.domain.log import UNRATED, Log, Place, Rating, Search, Sort, log_of
@@ -55,10 +55,13 @@ class Listed:
 def app_by_key(db: Connection, key: str, plans: Plans, now_us: int) -> Caller:
     """The app whose key this is. Unauthenticated; Forbidden if the app was switched off."""
     caller, _ = find_caller(db, digest(key), plans, now_us)
-    if caller is None or not caller.key_is_active:
-        raise Unauthenticated("nobody has this app key, or it was revoked")
+    is_over = caller is not None and caller.expires_us is not None and caller.expires_us <= now_us
+    if caller is None or not caller.key_is_active or is_over:
+        raise Unauthenticated("nobody has this app key, or it has ended")
     if not caller.app_is_active:
         raise Forbidden("the app of this key was revoked", code="app_revoked")
+    if KeyPermission.LOGS not in caller.key_permissions:
+        raise Forbidden("this access token is not for logs", code="key_not_permitted")
     return caller
 
 

@@ -1,6 +1,8 @@
 """Who is calling: an app by its key, or a person by a token. Frozen views of what is stored."""
 
+from collections.abc import Collection
 from dataclasses import dataclass
+from enum import StrEnum
 
 from tollway.domain.body import DEFAULT_PRIVACY_LEVEL, PrivacyLevel
 from tollway.domain.ids import AppId, KeyId, OrgId, UserId
@@ -8,6 +10,19 @@ from tollway.domain.limit import Cap
 from tollway.domain.org import Permission
 from tollway.domain.rate_card import RateCard
 from tollway.domain.standing import UNLIMITED_STANDING, Standing
+
+
+class KeyPermission(StrEnum):
+    """What a key may be for. An app's own key is for all; an access token for what it says."""
+
+    INFERENCE = "inference"
+    """Chat completions, and the list of models."""
+    LOGS = "logs"
+    """Reading the logs of its app."""
+
+
+EVERY_KEY_PERMISSION = frozenset(KeyPermission)
+NO_MODELS: Collection[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,6 +45,11 @@ class Caller:
     standing: Standing = UNLIMITED_STANDING
     caps: tuple[Cap, ...] = ()
     """The limits that its calls take from, in the order in which they refuse."""
+    expires_us: int | None = None
+    """When the key ends by itself."""
+    key_permissions: frozenset[KeyPermission] = EVERY_KEY_PERMISSION
+    models_off: Collection[str] = NO_MODELS
+    """Our names of the models that are switched off for the app."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -4,10 +4,11 @@
 the API's own description. Owns who may do what; does not own how that is found out.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum, StrEnum
 
 from tollway.domain.org import Permission
+from tollway.domain.role import Role
 
 
 class Who(StrEnum):
@@ -33,6 +34,9 @@ class Rule:
     """Refused while the organisation's seats are not paid."""
     takes_key: bool = False
     """An app's key may do it too, for its own app."""
+    in_app: Role | None = None
+    """The role in the app that it acts on which is enough, without the permission. An `admin:app` has
+    every role in every app."""
 
 
 def _read(method: str, path: str, need: Permission | Who) -> Rule:
@@ -51,6 +55,11 @@ def _while_active(method: str, path: str, need: Permission | Who) -> Rule:
 def _with_key(method: str, path: str, need: Permission, *, needs_active: bool = False) -> Rule:
     """For a member, or an app by its key."""
     return Rule(method=method, path=path, need=need, needs_active=needs_active, takes_key=True)
+
+
+def _of_app(rule: Rule, role: Role) -> Rule:
+    """For an operation on an app: this role there is enough too."""
+    return replace(rule, in_app=role)
 
 
 class Operation(Enum):
@@ -96,10 +105,37 @@ class Operation(Enum):
     JOIN_ORG = _write("POST", "/v1/orgs/join-with-invite", Who.PERSON)
 
     CREATE_APP = _write("POST", "/v1/apps/create", Permission.EDITOR_APP)
-    REVOKE_APP = _write("DELETE", "/v1/apps/{app_id}", Permission.EDITOR_APP)
-    SHOW_APP_LIMITS = _read("GET", "/v1/apps/{app_id}/limits", Permission.VIEWER_APP)
-    PUT_APP_LIMITS = _write("PUT", "/v1/apps/{app_id}/limits", Permission.EDITOR_APP)
-    PUT_KEY_LIMITS = _write("PUT", "/v1/apps/{app_id}/keys/{key_id}/limits", Permission.EDITOR_APP)
+    LIST_APPS = _read("POST", "/v1/apps", Who.MEMBER)
+    UPDATE_APP = _of_app(_write("PUT", "/v1/apps/update", Permission.EDITOR_APP), Role.EDITOR)
+    SHOW_APP = _of_app(_read("GET", "/v1/apps/{app_id}", Permission.VIEWER_APP), Role.VIEWER)
+    REVOKE_APP = _of_app(_write("DELETE", "/v1/apps/{app_id}", Permission.EDITOR_APP), Role.ADMIN)
+    SHOW_APP_LIMITS = _of_app(_read("GET", "/v1/apps/{app_id}/limits", Permission.VIEWER_APP), Role.VIEWER)
+    PUT_APP_LIMITS = _of_app(_write("PUT", "/v1/apps/{app_id}/limits", Permission.EDITOR_APP), Role.ADMIN)
+    PUT_KEY_LIMITS = _of_app(
+        _write("PUT", "/v1/apps/{app_id}/keys/{key_id}/limits", Permission.EDITOR_APP), Role.ADMIN
+    )
+    REGENERATE_KEY = _of_app(
+        _write("POST", "/v1/apps/{app_id}/regenerate-key", Permission.EDITOR_APP), Role.ADMIN
+    )
+    LIST_ACCESS_TOKENS = _of_app(
+        _read("GET", "/v1/apps/{app_id}/access-tokens", Permission.VIEWER_APP), Role.VIEWER
+    )
+    PUT_ACCESS_TOKEN = _of_app(
+        _write("POST", "/v1/apps/{app_id}/access-tokens", Permission.EDITOR_APP), Role.ADMIN
+    )
+    REVOKE_ACCESS_TOKEN = _of_app(
+        _write("DELETE", "/v1/apps/{app_id}/access-tokens/{access_token_id}", Permission.EDITOR_APP),
+        Role.ADMIN,
+    )
+    LIST_APP_MEMBERS = _of_app(_read("GET", "/v1/apps/{app_id}/members", Permission.VIEWER_APP), Role.VIEWER)
+    PUT_APP_MEMBER = _of_app(_write("POST", "/v1/apps/{app_id}/members", Permission.ADMIN_APP), Role.ADMIN)
+    REMOVE_APP_MEMBER = _of_app(
+        _write("DELETE", "/v1/apps/{app_id}/members/{user_id}", Permission.ADMIN_APP), Role.ADMIN
+    )
+    LIST_APP_MODELS = _of_app(_read("GET", "/v1/apps/{app_id}/models", Permission.VIEWER_APP), Role.VIEWER)
+    SWITCH_APP_MODEL = _of_app(
+        _write("PUT", "/v1/apps/{app_id}/models/{model_id}/toggle", Permission.EDITOR_APP), Role.EDITOR
+    )
 
     SHOW_SPENDING_LIMITS = _read("GET", "/v1/billing/limits", Who.MEMBER)
     PUT_SPENDING_LIMITS = _while_active("PUT", "/v1/billing/limits", Permission.EDITOR_ORG)

@@ -19,12 +19,17 @@ class Role(StrEnum):
     EDITOR = "editor"
     ADMIN = "admin"
 
+    def includes(self, other: "Role") -> bool:
+        """Whether who has this one may do all that the other may."""
+        return _ORDER.index(self) >= _ORDER.index(other)
+
     @property
     def permissions(self) -> Permissions:
         """What its members may do."""
         return BUNDLES[self]
 
 
+_ORDER = tuple(Role)
 _VIEWER = frozenset({Permission.VIEWER_APP, Permission.VIEWER_MEMBERS})
 _EDITOR = _VIEWER | {Permission.EDITOR_APP, Permission.EDITOR_MEMBERS, Permission.EDITOR_ORG}
 BUNDLES = {Role.VIEWER: _VIEWER, Role.EDITOR: _EDITOR, Role.ADMIN: EVERY_PERMISSION}

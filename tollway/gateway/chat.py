@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from tollway.domain.errors import TollwayError
 from tollway.gateway.call import Call, Reply
-from tollway.gateway.live import Live
+from tollway.gateway.live import Live, require_on
 from tollway.gateway.metered import Meter, Tally
 from tollway.gateway.need import need_of
 from tollway.gateway.relay import relay
@@ -47,6 +47,7 @@ async def _answer(call: Call, gateway: Gateway) -> Reply:
     caller = await gateway.live.identify(call.token)  # anew: a body may take minutes to come
     asked = read_chat(read)  # 400
     route = gateway.catalog.resolve(asked.model)  # 404, 402
+    require_on(caller, route.model)  # 403
     need = need_of(asked, route, caller, call.received_us)  # 402
     with (
         await gateway.limits.reserve(caller, need) as reservation,  # 402, 429, 503

@@ -12,6 +12,7 @@ from tollway.domain.ids import OrgId, UserId
 from tollway.domain.membership import UserOrgAccess
 from tollway.domain.org import Permission
 from tollway.domain.role import Permissions, words_of
+from tollway.store.apps_members import forget_roles
 from tollway.store.database import all_orgs
 from tollway.store.schema import members, orgs, users
 
@@ -78,7 +79,8 @@ def put_permissions(db: Connection, org: OrgId, user: UserId, permissions: Permi
 
 
 def remove_member(db: Connection, org: OrgId, user: UserId) -> None:
-    """The user is in `org` no more."""
+    """The user is in `org` no more, nor in any of its apps."""
+    forget_roles(db, org, user)
     db.execute(delete(members).where(members.c.org_id == org, members.c.user_id == user))
 
 

@@ -27,11 +27,11 @@ def migrate(database: Database, now_us: int) -> None:
 
 
 @all_orgs
-def upgrade(db: Connection) -> None:
-    """Run the missing migrations in this transaction, after whoever else is at it."""
+def upgrade(db: Connection, upto: str = "head") -> None:
+    """Run the missing migrations up to this one in this transaction, after whoever else is at it."""
     lock_schema(db)
     config = Config()
     config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
     config.set_main_option("path_separator", "os")
     config.attributes["connection"] = db
-    command.upgrade(config, "head")
+    command.upgrade(config, upto)

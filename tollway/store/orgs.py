@@ -17,6 +17,7 @@ from tollway.domain.ids import OrgId, UserId
 from tollway.domain.money import Nano
 from tollway.domain.org import DEFAULT_RATE_LIMIT_PER_MINUTE, Tier
 from tollway.domain.payment import SpendingLimits
+from tollway.store.apps_schema import app_members
 from tollway.store.database import all_orgs
 from tollway.store.log_schema import log_ratings
 from tollway.store.people_schema import deleted_orgs, invites
@@ -198,7 +199,7 @@ def delete_org(db: Connection, org: OrgId, by: UserId, now_us: int) -> None:
 
 def strip_org(db: Connection, org: OrgId) -> None:
     """Remove what a deleted organisation has no use for; again later, for what was on its way then."""
-    for table in (integrations, bodies, log_ratings, invites, members, outbox):
+    for table in (integrations, bodies, log_ratings, invites, app_members, members, outbox):
         db.execute(delete(table).where(table.c.org_id == org))
 
 

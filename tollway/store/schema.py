@@ -122,6 +122,10 @@ apps = Table(
     Column("added_by", Text, ForeignKey("users.id"), nullable=False),
     Column("added_us", BigInteger, nullable=False),
     Column("modified_us", BigInteger, nullable=False),
+    Column("modified_by", Text, comment="a user's id; null: nobody since it was made"),
+    Column("sandbox_of", Text, index=True, comment="the app that this one is a sandbox of"),
+    Column("has_failover_chain", Boolean, nullable=False, server_default=false()),
+    Column("tuning", JSON(none_as_null=True), comment="weights, policies and settings that were set"),
     UniqueConstraint("org_id", "slug"),
 )
 
@@ -138,6 +142,9 @@ app_keys = Table(
     Column("spending_limit_nano", BigInteger),
     Column("added_us", BigInteger, nullable=False),
     Column("revoked_us", BigInteger),
+    Column("name", Text, comment="of an access token; null: the app's own key"),
+    Column("permissions", Text, comment="space-separated; null: all"),
+    Column("expires_us", BigInteger),
 )
 
 integrations = Table(

@@ -29,11 +29,23 @@
     POST   /v1/orgs/invite
     POST   /v1/orgs/resend-invite
     POST   /v1/orgs/join-with-invite
-    POST   /v1/apps/create           web/api/apps.py
+    POST   /v1/apps                  web/api/apps.py
+    POST   /v1/apps/create
+    PUT    /v1/apps/update
+    GET    /v1/apps/{app_id}
     DELETE /v1/apps/{app_id}
     GET    /v1/apps/{app_id}/limits
     PUT    /v1/apps/{app_id}/limits
     PUT    /v1/apps/{app_id}/keys/{key_id}/limits
+    POST   /v1/apps/{app_id}/regenerate-key              web/api/apps_keys.py
+    GET    /v1/apps/{app_id}/access-tokens
+    POST   /v1/apps/{app_id}/access-tokens
+    DELETE /v1/apps/{app_id}/access-tokens/{access_token_id}
+    GET    /v1/apps/{app_id}/members                     web/api/apps_members.py
+    POST   /v1/apps/{app_id}/members
+    DELETE /v1/apps/{app_id}/members/{user_id}
+    GET    /v1/apps/{app_id}/models                      web/api/apps_models.py
+    PUT    /v1/apps/{app_id}/models/{model_id}/toggle
     GET    /v1/billing/limits        web/api/billing.py
     PUT    /v1/billing/limits
     PATCH  /v1/operator/orgs/{org_id}            web/api/operator_orgs.py
@@ -70,6 +82,9 @@ from tollway.gateway.models import list_models, show_model
 from tollway.web import errors
 from tollway.web.api import (
     apps,
+    apps_keys,
+    apps_members,
+    apps_models,
     audit,
     auth,
     billing,
@@ -171,8 +186,8 @@ def control_plane(world: World) -> FastAPI:
     api.state.metrics_door = metrics.Door(world, is_open=False)
     errors.install(api)
     for module in (
-        *(auth, users, tokens, orgs, members, apps, billing, logs, stats, audit),
-        *(operator, operator_orgs, health, metrics),
+        *(auth, users, tokens, orgs, members, apps, apps_keys, apps_members, apps_models),
+        *(billing, logs, stats, audit, operator, operator_orgs, health, metrics),
     ):
         api.include_router(module.router)
     described = api.openapi

@@ -7,6 +7,7 @@ to nano-dollars; does not own what an amount is for.
 import json
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
+from math import isfinite
 from typing import Annotated, Any
 
 from fastapi import Request
@@ -62,6 +63,15 @@ def _nano(value: Any) -> Any:  # noqa: ANN401 - any JSON value
     return nano
 
 
+def _decimal(value: Any) -> Any:  # noqa: ANN401 - any JSON value
+    if isinstance(value, bool) or not isinstance(value, int | _Number):
+        raise ValueError("a number")  # noqa: TRY004 - as above
+    number = float(value.text) if isinstance(value, _Number) else float(value)
+    if not isfinite(number):
+        raise ValueError("a finite number")
+    return number
+
+
 def _positive(nano: Nano) -> Nano:
     if nano == ZERO:
         raise ValueError("more than 0 dollars; null is no limit")
@@ -78,6 +88,8 @@ _SCHEMA = {
 
 Dollars = Annotated[Nano, BeforeValidator(_nano), WithJsonSchema(_SCHEMA)]
 """From 0 to a billion dollars, at most nine decimals; a `Body` under an `ExactRoute` has nano-dollars."""
+Decimal = Annotated[float, BeforeValidator(_decimal), WithJsonSchema({"type": "number"})]
+"""A number that is no money; its bounds are the field's to say."""
 PositiveDollars = Annotated[
     Nano,
     BeforeValidator(_nano),

@@ -3,9 +3,19 @@
 Owns what is accepted; does not own what it means.
 """
 
+import contextlib
+from datetime import UTC, datetime
 from typing import Annotated
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import (
+    AfterValidator,
+    AwareDatetime,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    StringConstraints,
+)
 
 _ALLOWED_CONTROLS = frozenset("\n\t\r")
 
@@ -34,6 +44,18 @@ def _no_colon(text: str) -> str:
     return text
 
 
+def _moment(value: object) -> object:
+    """Strict JSON has no date-times: their text is read here, and a number stays refused."""
+    if not isinstance(value, str):
+        return value
+    with contextlib.suppress(ValueError, OverflowError):
+        at = datetime.fromisoformat(value)
+        if at.tzinfo is not None:
+            return at.astimezone(UTC)
+    raise ValueError("a date-time with its zone, as 2027-01-01T00:00:00Z")
+
+
+Moment = Annotated[AwareDatetime, BeforeValidator(_moment)]
 Name = Annotated[str, StringConstraints(min_length=1, max_length=200), AfterValidator(_printable)]
 Line = Annotated[str, StringConstraints(max_length=200), AfterValidator(_printable)]
 Prose = Annotated[str, StringConstraints(max_length=4_000), AfterValidator(_storable)]

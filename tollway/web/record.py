@@ -12,6 +12,7 @@ import msgspec
 from pydantic import BaseModel, Field, WithJsonSchema, create_model
 from starlette.responses import Response
 
+from tollway.domain import app
 from tollway.domain.cycle import CycleRecord
 from tollway.domain.log import Log
 from tollway.domain.money import Nano, usd
@@ -93,14 +94,23 @@ PaymentDetailsShown = _model(
     PaymentDetails,
     "What an organisation may spend, on which plan, and how its trial stands.",
 )
+_model("Weights", app.Weights, "What a choice among models goes by.")
+_model("Policies", app.Policies, "What holds for each call of an app.")
+_model("AppSetup", app.AppSetup, "What a call of an app has where it does not say otherwise.")
+_model("App", app.App, "An app, but for its keys.")
+_model("AppKey", app.AppKey, "A valid key or access token of an app, known by its end.")
+_model("AppMain", app.AppMain, "An app and what goes with it.")
+AppSettingsShown = _model("AppSettings", app.AppSettings, "An app, and its sandboxes.")
+AppPageShown = _model("AppPage", app.AppPage, "One page of apps, the newest first.")
 KeyLimitsShown = _model("KeyLimits", KeyLimits, "The limits of one key, which is known by its end.")
 AppLimitsShown = _model("AppLimits", AppLimits, "The limits of an app and of its valid keys.")
 LogShown = _model("Log", Log, "One request: its ledger row, its rating, and what was kept of its words.")
 
 
-def record_response(
-    of: Organisation | PaymentDetails | AppLimits | KeyLimits | Log, status: int = 200
-) -> Response:
+Shown = Organisation | PaymentDetails | AppLimits | KeyLimits | app.AppSettings | app.AppPage | Log
+
+
+def record_response(of: Shown, status: int = 200) -> Response:
     """One of these as an HTTP answer."""
     return Response(msgspec.json.encode(_shown(of)), status, media_type="application/json")
 
