@@ -49,7 +49,7 @@ Owns which path leads where, and the last resort for errors; does not own any an
 
 import asyncio
 import logging
-from functools import partial
+from functools import cache, partial
 from typing import Any
 
 from fastapi import FastAPI
@@ -78,7 +78,7 @@ from tollway.web.api import (
 )
 from tollway.web.body import Bounded
 from tollway.web.hot import Handler, Receive, Scope, Send, serve
-from tollway.web.openapi import hot_paths
+from tollway.web.openapi import completed
 from tollway.world import World
 
 _CHAT = "/v1/chat/completions"
@@ -139,12 +139,14 @@ class App:
         """Who answers an inference request; None for a path of the control plane."""
         gateway = self._world.gateway
         if path == _CHAT:
-            return partial(chat, gateway=gateway) if method == "POST" else _wrong_method
+            return partial(chat, gateway=gateway) if method == "POST" else _wrong_method("POST")
         if path == _MODELS:
-            return partial(list_models, gateway=gateway) if method == "GET" else _wrong_method
+            return partial(list_models, gateway=gateway) if method == "GET" else _wrong_method("GET")
         if path.startswith(f"{_MODELS}/"):
             name = path.removeprefix(f"{_MODELS}/")
-            return partial(show_model, gateway=gateway, name=name) if method == "GET" else _wrong_method
+            return (
+                partial(show_model, gateway=gateway, name=name) if method == "GET" else _wrong_method("GET")
+            )
         return None
 
 
@@ -169,10 +171,9 @@ def control_plane(world: World) -> FastAPI:
         api.include_router(module.router)
     described = api.openapi
 
+    @cache
     def openapi() -> dict[str, Any]:
-        description = described()
-        description["paths"] = {**hot_paths(), **description["paths"]}
-        return description
+        return completed(described())
 
     api.openapi = openapi  # type: ignore[method-assign]  # FastAPI's documented way to extend it
     return api
@@ -206,8 +207,13 @@ class _WrongMethod(BadRequest):
     code = "method_not_allowed"
 
 
-async def _wrong_method(_call: Call) -> Reply:
-    raise _WrongMethod("this path has no such method")
+def _wrong_method(allowed: str) -> Handler:
+    async def refuse(_call: Call) -> Reply:
+        refusal = _WrongMethod("this path has no such method")
+        refusal.headers = ((b"allow", allowed.encode()),)
+        raise refusal
+
+    return refuse
 
 
 async def _fail(error: TollwayError, _call: Call) -> Reply:

@@ -3,9 +3,19 @@
 Owns what is accepted; does not own what it means.
 """
 
+import contextlib
+from datetime import UTC, datetime
 from typing import Annotated
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import (
+    AfterValidator,
+    AwareDatetime,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    StringConstraints,
+)
 
 _ALLOWED_CONTROLS = frozenset("\n\t\r")
 
@@ -28,6 +38,17 @@ def _storable(text: str) -> str:
     return text
 
 
+def _moment(value: object) -> object:
+    """Strict JSON has no date-times, and a query would take a number for one: text is read here."""
+    if not isinstance(value, str):
+        return value
+    with contextlib.suppress(ValueError, OverflowError):
+        at = datetime.fromisoformat(value)
+        if at.tzinfo is not None:
+            return at.astimezone(UTC)
+    raise ValueError("a date-time with its zone, as 2027-01-01T00:00:00Z")
+
+
 def _no_colon(text: str) -> str:
     if ":" in text:
         raise ValueError("the user of HTTP basic auth has no colon")
@@ -48,5 +69,6 @@ AuthUser = Annotated[
     AfterValidator(_no_colon),
 ]
 Token = Annotated[str, StringConstraints(min_length=1, max_length=4_096), AfterValidator(_printable)]
+Instant = Annotated[AwareDatetime, BeforeValidator(_moment)]
 RatePerMinute = Annotated[int, Field(ge=1, le=10**9)]
 TokensPerMinute = Annotated[int, Field(ge=1, le=10**15)]

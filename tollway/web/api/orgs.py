@@ -3,7 +3,7 @@
 from typing import Annotated, Literal, cast
 
 from fastapi import APIRouter, Query
-from pydantic import AwareDatetime, BaseModel, Field, StringConstraints
+from pydantic import BaseModel, Field, StringConstraints
 from starlette.responses import Response
 
 from tollway.control import delivery, integrations, orgs
@@ -23,7 +23,7 @@ from tollway.push.probe import Answer
 from tollway.store.orgs import OrgDetails, is_name_taken
 from tollway.store.record import read_cycles
 from tollway.web.bearer import ThePerson, TheWorld
-from tollway.web.fields import AuthUser, Body, Email, Line, Link, Name, Token
+from tollway.web.fields import AuthUser, Body, Email, Instant, Line, Link, Name, Token
 from tollway.web.record import Cycles, OrgRecord, cycles_response, record_response
 
 router = APIRouter(prefix="/v1/orgs", tags=["orgs"])
@@ -224,7 +224,7 @@ async def list_cycles(
     world: TheWorld,
     limit: Annotated[int, Query(ge=1, le=100, description="At most so many.")] = 12,
     before: Annotated[
-        AwareDatetime | None,
+        Instant | None,
         Query(description="Only those that start before; the last `start` seen."),
     ] = None,
 ) -> Response:

@@ -1,11 +1,10 @@
 """`/v1/users/me` and `/v1/users/tokens`: who one is, and one's personal access tokens."""
 
-import contextlib
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Annotated
 
 from fastapi import APIRouter
-from pydantic import AwareDatetime, BaseModel, BeforeValidator, Field
+from pydantic import BaseModel, Field
 from starlette.responses import Response
 
 from tollway.control import tokens
@@ -15,20 +14,9 @@ from tollway.domain.ids import TokenId, is_id
 from tollway.domain.moment import us_of
 from tollway.store.tokens import StoredToken
 from tollway.web.bearer import ThePerson, TheRecognised, TheWorld
-from tollway.web.fields import Body, Name
+from tollway.web.fields import Body, Instant, Name
 
 router = APIRouter(prefix="/v1/users", tags=["users"])
-
-
-def _moment(value: object) -> object:
-    """Strict JSON has no date-times: their text is read here, and a number stays refused."""
-    if not isinstance(value, str):
-        return value
-    with contextlib.suppress(ValueError, OverflowError):
-        at = datetime.fromisoformat(value)
-        if at.tzinfo is not None:
-            return at.astimezone(UTC)
-    raise ValueError("a date-time with its zone, as 2027-01-01T00:00:00Z")
 
 
 class TokenCreate(Body):
@@ -36,7 +24,7 @@ class TokenCreate(Body):
 
     name: Annotated[Name, Field(description="What it is for, so that you know it again.")]
     expires_on: Annotated[
-        Annotated[AwareDatetime, BeforeValidator(_moment)] | None,
+        Instant | None,
         Field(description="With its zone: 2027-01-01T00:00:00Z; left out or null: never."),
     ] = None
 
