@@ -40,6 +40,7 @@
     PUT    /v1/operator/orgs/{org_id}/rate_card  web/api/operator.py
     GET    /v1/operator/orgs/{org_id}/rate_card
     GET    /v1/audit/ledger          web/api/audit.py
+    GET    /v1/audit/trail           web/api/trail.py
     GET    /healthz, /readyz         web/api/health.py
     GET    /metrics                  web/api/metrics.py   also alone, on `metrics_port`
     GET    /openapi.json, /docs
@@ -74,11 +75,13 @@ from tollway.web.api import (
     operator_orgs,
     orgs,
     tokens,
+    trail,
     users,
 )
 from tollway.web.body import Bounded
 from tollway.web.hot import Handler, Receive, Scope, Send, serve
 from tollway.web.openapi import completed
+from tollway.web.recorded import Recorded
 from tollway.world import World
 
 _CHAT = "/v1/chat/completions"
@@ -92,7 +95,7 @@ class App:
 
     def __init__(self, world: World) -> None:
         self._world = world
-        self._control = Bounded(control_plane(world), world.settings.client_idle_s)
+        self._control = Bounded(Recorded(control_plane(world), world.clock), world.settings.client_idle_s)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request, and count it."""
@@ -165,7 +168,7 @@ def control_plane(world: World) -> FastAPI:
     api.state.metrics_door = metrics.Door(world, is_open=False)
     errors.install(api)
     for module in (
-        *(auth, users, tokens, orgs, members, apps, billing, audit),
+        *(auth, users, tokens, orgs, members, apps, billing, audit, trail),
         *(operator, operator_orgs, health, metrics),
     ):
         api.include_router(module.router)

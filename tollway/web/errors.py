@@ -9,12 +9,9 @@ from typing import Any
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from starlette.responses import JSONResponse
-from starlette.routing import compile_path
 
 from tollway.domain.errors import Invalid, Limited, TollwayError, Unauthenticated
-from tollway.domain.operation import Operation
-
-_PATHS = [(compile_path(each.value.path)[0], each.value.method) for each in Operation]
+from tollway.web.paths import operations_at
 
 UNFORESEEN = "something went wrong here"
 
@@ -37,7 +34,7 @@ def install(api: FastAPI) -> None:
     @api.exception_handler(405)
     async def wrong_method(request: Request, _error: Exception) -> JSONResponse:
         # The framework's own answer knows one route of the path only.
-        allowed = _allowed(request.scope["path"]) or "GET"
+        allowed = ", ".join(sorted(operations_at(request.scope["path"]))) or "GET"
         return JSONResponse({"detail": "this path has no such method"}, 405, {"Allow": allowed})
 
     @api.exception_handler(Exception)
@@ -60,9 +57,3 @@ def detail(error: TollwayError) -> Any:  # noqa: ANN401 - a sentence, or a list 
     if isinstance(error, Invalid):
         return [{"loc": list(fault.loc), "msg": fault.msg, "type": fault.type} for fault in error.faults]
     return error.told
-
-
-def _allowed(path: str) -> str:
-    """Every method that operations have at this path; one that is written out is nobody else's."""
-    named = {each.value.method for each in Operation if each.value.path == path}
-    return ", ".join(sorted(named or {method for pattern, method in _PATHS if pattern.match(path)}))

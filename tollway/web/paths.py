@@ -1,0 +1,27 @@
+"""Which operations are at a path, as the table of operations has it."""
+
+from collections.abc import Mapping
+
+from starlette.routing import compile_path
+
+from tollway.domain.operation import Operation
+
+_PATTERNS = [(compile_path(each.value.path)[0], each) for each in Operation]
+
+
+def operations_at(path: str) -> Mapping[str, Operation]:
+    """By method; where a path is written out, what its like with an id could do is not at it."""
+    named = {each.value.method: each for each in Operation if each.value.path == path}
+    return named or {each.value.method: each for pattern, each in _PATTERNS if pattern.match(path)}
+
+
+def operation_at(method: str, path: str) -> tuple[Operation, str | None] | None:
+    """The operation, and the last id in its path; None for what is no operation."""
+    # A path that is written out may lack a method that its like with an id has.
+    like = {each.value.method: each for pattern, each in _PATTERNS if pattern.match(path)}
+    found = operations_at(path).get(method) or like.get(method)
+    if found is None:
+        return None
+    match = compile_path(found.value.path)[0].match(path)
+    ids = list(match.groupdict().values()) if match else []
+    return found, ids[-1] if ids else None
