@@ -27,8 +27,8 @@ BOOKS = frozenset(
 
 UNREMARKABLE = frozenset({"last_used_us"})
 """A change of nothing else is none."""
-IMPLIED = frozenset({"modified_us"})
-"""Changes with every other; the trail says when."""
+IMPLIED = frozenset({"modified_us", "epoch", "cursor_seq", "pusher", "pusher_until_us", "sampled_ms"})
+"""Changes with others, and says nothing more of them."""
 _SECRET = re.compile(r"(^|_)(hash|sealed|secret|password|token|key)(_|$)")
 _SHOWN = frozenset({"token_end", "key_end", "key_id", "token_masked"})
 

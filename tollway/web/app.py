@@ -81,6 +81,7 @@ from tollway.web.api import (
 from tollway.web.body import Bounded
 from tollway.web.hot import Handler, Receive, Scope, Send, serve
 from tollway.web.openapi import completed
+from tollway.web.origins import shared
 from tollway.web.recorded import Recorded
 from tollway.world import World
 
@@ -95,7 +96,8 @@ class App:
 
     def __init__(self, world: World) -> None:
         self._world = world
-        self._control = Bounded(Recorded(control_plane(world), world.clock), world.settings.client_idle_s)
+        control = Bounded(Recorded(control_plane(world), world.clock), world.settings.client_idle_s)
+        self._control = shared(control, world.settings.cors_allowed)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request, and count it."""

@@ -60,6 +60,7 @@ _WORDS = {
     404: "There is no such thing, or not for this caller.",
     408: "The body did not come in time.",
     409: "The name is taken, or the state has moved on.",
+    412: "It was changed since; read it again.",
     413: "The body is too large.",
     422: "Fields that cannot be accepted.",
     429: "Too many for now; try again after `Retry-After`.",
@@ -138,6 +139,8 @@ def _complete(operation: dict[str, Any], which: Operation) -> None:
             told[str(status)] = _failure(
                 status, "Faults" if status == Invalid.status else "Refusal", told[str(status)]
             )
+    if any(each["name"].title() == "If-None-Match" for each in operation.get("parameters", [])):
+        operation["responses"]["304"] = {"description": "It is still the same."}
     if "requestBody" in operation and which in EXAMPLES:
         operation["requestBody"]["content"]["application/json"]["examples"] = {
             "usual": {"value": EXAMPLES[which]}
@@ -162,6 +165,7 @@ def _errors(which: Operation, operation: Mapping[str, Any]) -> list[int]:
     changes = rule.method != "GET"
     in_org = isinstance(rule.need, Permission) or rule.need is Who.MEMBER
     has_body = "requestBody" in operation
+    headers = {each["name"].title() for each in operation.get("parameters", [])}
     takes = has_body or "parameters" in operation
     may = {
         400: has_body or rule.need is Who.ANYONE or which is Operation.SIGN_OUT,
@@ -171,6 +175,7 @@ def _errors(which: Operation, operation: Mapping[str, Any]) -> list[int]:
         404: in_org or "{" in rule.path or "parameters" in operation or rule.needs_active,
         408: has_body,
         409: changes,
+        412: "If-Match" in headers,
         413: has_body,
         422: takes,
         503: True,
