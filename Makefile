@@ -6,6 +6,8 @@ KILLS ?= 1000
 AWAY_S ?= 600
 SEEDS ?= 100000
 JOBS ?= auto
+# Thousands of databases are made and synchronised by the tests: in memory, where there is room for them.
+SCRATCH ?= $(or $(TMPDIR),$(shell df -k /dev/shm 2>/dev/null | awk '$$4 > 4000000 {print $$6}'),/tmp)
 
 .DEFAULT_GOAL := help
 .PHONY: help serve demo test e2e soak check format bench docs lock clean
@@ -21,7 +23,7 @@ demo: .venv/serve ## one organisation's day, played against doubles and printed
 	@$(BIN)/tollway demo
 
 test: .venv/dev ## all tests, on SQLite and PostgreSQL, on JOBS=auto cores; ARGS="…" go to pytest
-	$(BIN)/pytest --cov -n $(JOBS) --dist worksteal $(ARGS)
+	TMPDIR=$(SCRATCH) $(BIN)/pytest --cov -n $(JOBS) --dist worksteal $(ARGS)
 	@$(if $(ARGS),,$(MAKE) --no-print-directory coverage)
 
 coverage:

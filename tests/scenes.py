@@ -148,6 +148,7 @@ OF_NOBODY = {"model": CHEAP_MODEL, "model_id": CHEAP_MODEL}
 """What stands in a path and is no organisation's."""
 QUERIES: Mapping[Operation, Callable[[Scene], str]] = {
     Operation.DELETE_ORG: lambda on: f"?org_name={on.org_name}",
+    Operation.SWITCH_APP_MODEL: lambda _: "?enable=false",
 }
 BODIES: Mapping[Operation, Callable[[Scene], object]] = {
     Operation.CHAT: lambda _: {"model": CHEAP_MODEL, "messages": [{"role": "user", "content": "Hello!"}]},

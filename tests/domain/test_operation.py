@@ -4,8 +4,22 @@ from tollway.domain.operation import Operation, Who
 from tollway.domain.org import Permission
 
 WRITES = {"POST", "PUT", "PATCH", "DELETE"}
-READS_BY_POST = {Operation.CHAT, Operation.CHECK_ORG_NAME, Operation.LIST_MEMBERS}
-OF_THE_PERSON = {Operation.CREATE_ORG, Operation.SWITCH_ORG, Operation.LEAVE_ORG}
+READS_BY_POST = {
+    Operation.CHAT,
+    Operation.CHECK_ORG_NAME,
+    Operation.DRAW_GRAPHS,
+    Operation.LIST_APPS,
+    Operation.LIST_LOGS,
+    Operation.LIST_MEMBERS,
+}
+OF_THE_PERSON = {
+    Operation.CREATE_ORG,
+    Operation.CREATE_TOKEN,
+    Operation.LEAVE_ORG,
+    Operation.REVOKE_TOKEN,
+    Operation.SIGN_OUT,
+    Operation.SWITCH_ORG,
+}
 """They change nothing in the organisation but who is in it."""
 
 
@@ -22,9 +36,9 @@ def test_what_writes_into_an_organisation_needs_an_active_one() -> None:
         assert rule.needs_active == (writes and operation not in exempt), operation
 
 
-def test_only_paying_and_probing_go_on_while_seats_are_not_paid() -> None:
+def test_only_paying_probing_and_rating_go_on_while_seats_are_not_paid() -> None:
     goes_on = {each for each in Operation if each.value.needs_active and not each.value.needs_paid_seats}
-    assert goes_on == {Operation.PUT_SPENDING_LIMITS, Operation.TEST_INTEGRATIONS}
+    assert goes_on == {Operation.PUT_SPENDING_LIMITS, Operation.RATE_LOG, Operation.TEST_INTEGRATIONS}
 
 
 def test_operations_are_named_for_people() -> None:

@@ -84,6 +84,7 @@ def test_every_scalar_is_a_variable_and_a_flag_and_has_a_sentence(load_from: Loa
         "journal_segment_bytes": "17000000",
         "journal_max_bytes": "17000000",
         "public_url": "https://tollway.example.com",
+        "cors_origins": "https://app.example.com",
         "oidc_issuer": "https://id.example.com",
     }
     issuer = {"TOLLWAY_OIDC_ISSUER": "https://id.example.com", "TOLLWAY_OIDC_AUDIENCE": "tollway"}
@@ -164,6 +165,7 @@ def test_a_folder_is_no_file(tmp_path: Path) -> None:
         ("client_idle_s = inf", "client_idle_s: a finite number of seconds"),
         ("vendor_total_s = inf", "vendor_total_s: a finite number of seconds"),
         ("request_max_bytes = 0", "request_max_bytes: Expected `int` >= 1"),
+        ("cors_origins = '*'", "cors_origins: '*' is no origin"),
         ("push_allow_cidrs = 'home'", "push_allow_cidrs: 'home' does not appear to be"),
         ("push_allow_cidrs = '10.0.0.1/8'", "push_allow_cidrs: 10.0.0.1/8 has host bits set"),
         ("operator_token = 'short'", "operator_token: at least 16 ASCII characters"),

@@ -8,7 +8,9 @@ from urllib.parse import urljoin
 import pytest
 
 from tests.world.stage import Stage
-from tollway.domain.operation import Operation
+from tollway.domain.operation import Operation, Who
+from tollway.domain.org import Permission
+from tollway.web.examples import EXAMPLES
 
 pytestmark = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 
@@ -102,3 +104,60 @@ async def test_the_page_needs_no_other_host(stage: Stage) -> None:
         served = await stage.request("GET", urljoin("/docs", asset))
         assert (served.status, bool(served.body)) == (200, True)
     assert (await stage.request("GET", "/redoc")).status == 404
+
+
+async def test_every_operation_says_whose_token_it_needs_what_it_refuses_and_what_to_send(
+    stage: Stage,
+) -> None:
+    document = (await stage.request("GET", "/openapi.json")).json
+    table = {(each.value.path, each.value.method.lower()): each for each in Operation}
+    schemes: dict[Who, object] = {
+        Who.ANYONE: [],
+        Who.KEY: [{"AppKey": []}],
+        Who.OPERATOR: [{"OperatorToken": []}],
+    }
+    for path, method, described in operations(document):
+        operation = table[path, method]
+        need = operation.value.need
+        assert described["operationId"] == operation.name.lower()
+        of_people: object = [{"UserToken": []}]
+        assert described["security"] == (schemes.get(need, of_people) if isinstance(need, Who) else of_people)
+        refusals = {code: told for code, told in described["responses"].items() if int(code) >= 400}
+        if described["security"]:
+            assert "401" in refusals
+        if isinstance(need, Permission) or operation.value.needs_active:
+            assert "403" in refusals
+        if "requestBody" in described:
+            body = described["requestBody"]["content"]["application/json"]
+            assert operation in EXAMPLES, f"{operation.title}: add an example to tollway/web/examples.py"
+            assert body["examples"] == {"usual": {"value": EXAMPLES[operation]}}
+            assert {"413", "422" if need is not Who.KEY else "400"} <= set(refusals)
+        for code, told in refusals.items():
+            (schema,) = told["content"]["application/json"]["schema"].values()
+            kind = "InferenceError" if need is Who.KEY else "Faults" if code == "422" else "Refusal"
+            assert schema == f"#/components/schemas/{kind}"
+
+
+@pytest.mark.parametrize(
+    ("path", "allowed"),
+    [
+        ("/v1/orgs/current", "DELETE, GET"),
+        ("/v1/users/tokens", "GET, POST"),
+        ("/v1/orgs/members/permissions", "PUT"),
+        ("/v1/orgs/members/019cd789", "DELETE, GET"),
+        ("/openapi.json", "GET"),
+        ("/v1/chat/completions", "POST"),
+        ("/v1/models", "GET"),
+        ("/v1/models/demo/small", "GET"),
+    ],
+)
+async def test_a_wrong_method_is_told_the_right_ones(stage: Stage, path: str, allowed: str) -> None:
+    refused = await stage.request("PATCH", path)
+    assert (refused.status, refused.headers["allow"]) == (405, allowed)
+
+
+async def test_a_moment_is_no_number(stage: Stage) -> None:
+    acme = await stage.tenant()
+    for before, status in (("0.5", 422), ("1773144000", 422), ("2026-01-01T00:00:00Z", 200)):
+        answer = await stage.request("GET", f"/v1/orgs/cycles?before={before}", token=acme.user_token)
+        assert answer.status == status

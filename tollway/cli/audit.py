@@ -12,6 +12,7 @@ from contextlib import closing
 
 from tqdm import tqdm
 
+from tollway.cli import trail
 from tollway.cli.configuration import Commands, settings_of
 from tollway.cli.database import existing, named_org
 from tollway.control.audit import Check, audit, unfolded_of
@@ -29,6 +30,7 @@ def add(commands: Commands) -> None:
     parser = commands.add_parser("audit", help=what, description=f"{what.capitalize()}.")
     parser.add_argument("--org", metavar="NAME", help="only this organisation: its name or its id")
     parser.set_defaults(run=_run)
+    trail.add(parser.add_subparsers(dest="audit_command"))
 
 
 def _run(asked: argparse.Namespace) -> int:

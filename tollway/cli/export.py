@@ -243,8 +243,13 @@ def _cell(kind: Kind, value: Any) -> str:  # noqa: ANN401 - as above
     if plain is None:
         return ""
     if kind is Kind.TEXT:
-        return f"'{plain}" if plain.startswith(_FORMULA) else str(plain)
+        return guarded(plain)
     return plain if isinstance(plain, str) else msgspec.json.encode(plain).decode()
+
+
+def guarded(text: str) -> str:
+    """Text as a field that no spreadsheet runs: what begins like a formula has a `'` before it."""
+    return f"'{text}" if text.startswith(_FORMULA) else text
 
 
 def _arrow(kind: Kind, value: Any) -> Any:  # noqa: ANN401 - what pyarrow takes

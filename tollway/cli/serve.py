@@ -171,7 +171,7 @@ async def _answering(
             log_config=None,
             access_log=False,
             server_header=False,
-            proxy_headers=False,  # nothing here depends on the client's address
+            proxy_headers=False,  # anybody may write one, and the audit trail tells whom we are connected to
             backlog=_BACKLOG,
             timeout_keep_alive=_KEEP_ALIVE_S,
             timeout_graceful_shutdown=settings.drain_s,

@@ -11,7 +11,7 @@ from tollway.domain.body import DEFAULT_PRIVACY_LEVEL, PrivacyLevel
 from tollway.domain.caller import Person
 from tollway.domain.clock import moment
 from tollway.domain.deletion import LEDGER_KEPT_US, DeletedOrg
-from tollway.domain.errors import Fault, Invalid, NotFound
+from tollway.domain.errors import Fault, Invalid, NotFound, Outdated
 from tollway.domain.ids import OrgId, UserId, new_id
 from tollway.domain.membership import UserOrgAccess
 from tollway.domain.money import Nano
@@ -120,13 +120,17 @@ def update_org(
     *,
     org_id: str | None,
     org_name: str | None,
+    revisions: frozenset[int] | None = None,
     now_us: int,
 ) -> Organisation:
     """Change what the details name of the current organisation, which an id and a name may repeat.
 
     Forbidden; NotFound for another id; Invalid for another name: it is a label of metrics, and fixed.
+    Outdated if it was last changed at none of the `revisions`, microseconds; None is any.
     """
     org = acting_org(db, person, Operation.UPDATE_ORG)
+    if revisions is not None and orgs.lock_revision(db, org) not in revisions:
+        raise Outdated("the organisation was changed since you read it: read it again")
     if org_id not in (None, org):
         raise no_org()
     if org_name not in (None, orgs.name_of(db, org)):

@@ -17,6 +17,7 @@
     │   ├── SubscriptionRequired 402
     │   └── SubscriptionPaused  402
     ├── Conflict                409
+    ├── Outdated                412  changed since the caller read it
     ├── JournalUnreadable       500  a journal's file that is none, or is of a newer version
     ├── StoreRefused            500  a value that the database cannot hold
     ├── Unavailable             503  try again later
@@ -185,6 +186,14 @@ class Conflict(TollwayError):
     status = 409
     type = "invalid_request_error"
     code = "conflict"
+
+
+class Outdated(TollwayError):
+    """What the caller would change was changed since they read it."""
+
+    status = 412
+    type = "invalid_request_error"
+    code = "outdated"
 
 
 class JournalUnreadable(TollwayError):

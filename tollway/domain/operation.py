@@ -150,6 +150,7 @@ class Operation(Enum):
     CHANGE_ORG = _read("PATCH", "/v1/operator/orgs/{org_id}", Who.OPERATOR)
     PUT_RATE_CARD = _read("PUT", "/v1/operator/orgs/{org_id}/rate_card", Who.OPERATOR)
     LIST_RATE_CARDS = _read("GET", "/v1/operator/orgs/{org_id}/rate_card", Who.OPERATOR)
+    LIST_TRAIL = _read("GET", "/v1/audit/trail", Permission.ADMIN_ORG)
     AUDIT_LEDGER = _read("GET", "/v1/audit/ledger", Who.OPERATOR)
 
     SHOW_HEALTH = _read("GET", "/healthz", Who.ANYONE)

@@ -15,6 +15,7 @@ from msgspec import Meta
 from tollway.domain import provider
 from tollway.domain.destination import Network, parse_endpoint, parse_networks
 from tollway.domain.identity import Registration, check_issuer_url
+from tollway.domain.origin import parse_origins
 from tollway.domain.plan import Plans
 from tollway.domain.provider import ModelSettings, ProviderSettings
 from tollway.domain.subscription import NewTier, Opening, PlanSettings, check_plans, parse_balance, plans_of
@@ -199,6 +200,15 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
             )
         ),
     ] = ""
+    cors_origins: Annotated[
+        str,
+        Meta(
+            description=(
+                "Comma list of origins (`https://app.example.com`) whose pages may use the control plane "
+                "from a browser; empty: none."
+            )
+        ),
+    ] = ""
     oidc_issuer: Annotated[
         str,
         Meta(
@@ -241,6 +251,11 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     def push_allowed(self) -> tuple[Network, ...]:
         """The ranges of `push_allow_cidrs`."""
         return parse_networks(self.push_allow_cidrs)
+
+    @property
+    def cors_allowed(self) -> tuple[str, ...]:
+        """The origins of `cors_origins`; ValueError for what is none."""
+        return parse_origins(self.cors_origins)
 
     @property
     def push_tls(self) -> ssl.SSLContext:
@@ -319,6 +334,10 @@ def check(settings: Settings) -> None:
         parse_networks(settings.push_allow_cidrs)
     except ValueError as error:
         raise SettingsError(f"push_allow_cidrs: {error}") from None
+    try:
+        parse_origins(settings.cors_origins)
+    except ValueError as error:
+        raise SettingsError(f"cors_origins: {error}") from None
     try:
         parse_balance(settings.trial_balance_usd)
     except ValueError as error:

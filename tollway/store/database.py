@@ -11,7 +11,8 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Executor, ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextvars import ContextVar
 from functools import partial
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
@@ -35,6 +36,10 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 DEADLINE_S = 30.0
 """Longest wait for one transaction; its thread may still finish it afterwards."""
+
+Around = Callable[[Connection], AbstractContextManager[object]]
+around_writes: ContextVar[Around] = ContextVar("around_writes", default=nullcontext)
+"""What surrounds each transaction that this task writes, within it: if it raises, nothing is written."""
 
 _THREADS = 8
 _THREAD_NAME = "tollway-sql"
@@ -85,9 +90,13 @@ class Database:
 
         It may be run again after a deadlock, so it must do nothing but read and write `db`.
         """
-        return await self._run(
-            self._write_threads, partial(self.write_here, lambda db: work(db, *args, **kwargs))
-        )
+        around = around_writes.get()
+
+        def surrounded(db: Connection) -> T:
+            with around(db):
+                return work(db, *args, **kwargs)
+
+        return await self._run(self._write_threads, partial(self.write_here, surrounded))
 
     def write_here(self, work: Callable[[Connection], T]) -> T:
         """The same in the calling thread, for the time before and after the event loop."""

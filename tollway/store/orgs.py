@@ -116,6 +116,12 @@ def is_personal(db: Connection, org: OrgId) -> bool:
     return bool(db.execute(select(orgs.c.is_personal).where(orgs.c.id == org)).scalar_one())
 
 
+def lock_revision(db: Connection, org: OrgId) -> int:
+    """When it was last changed, microseconds; nobody changes it until the end."""
+    revision = select(orgs.c.modified_us).where(orgs.c.id == org).with_for_update()
+    return int(db.execute(revision).scalar_one())
+
+
 def name_of(db: Connection, org: OrgId) -> str:
     """Its slug."""
     return str(db.execute(select(orgs.c.org_name).where(orgs.c.id == org)).scalar_one())

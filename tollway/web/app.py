@@ -58,6 +58,7 @@
     POST   /v1/logs/{log_id}/rating
     POST   /v1/stats                 web/api/stats.py
     GET    /v1/audit/ledger          web/api/audit.py
+    GET    /v1/audit/trail           web/api/trail.py
     GET    /healthz, /readyz         web/api/health.py
     GET    /metrics                  web/api/metrics.py   also alone, on `metrics_port`
     GET    /openapi.json, /docs
@@ -67,7 +68,7 @@ Owns which path leads where, and the last resort for errors; does not own any an
 
 import asyncio
 import logging
-from functools import partial
+from functools import cache, partial
 from typing import Any
 
 from fastapi import FastAPI
@@ -97,11 +98,14 @@ from tollway.web.api import (
     orgs,
     stats,
     tokens,
+    trail,
     users,
 )
 from tollway.web.body import Bounded
 from tollway.web.hot import Handler, Receive, Scope, Send, serve
-from tollway.web.openapi import hot_paths
+from tollway.web.openapi import completed
+from tollway.web.origins import shared
+from tollway.web.recorded import Recorded
 from tollway.world import World
 
 _CHAT = "/v1/chat/completions"
@@ -115,7 +119,8 @@ class App:
 
     def __init__(self, world: World) -> None:
         self._world = world
-        self._control = Bounded(control_plane(world), world.settings.client_idle_s)
+        control = Bounded(Recorded(control_plane(world), world.clock), world.settings.client_idle_s)
+        self._control = shared(control, world.settings.cors_allowed)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request, and count it."""
@@ -162,12 +167,14 @@ class App:
         """Who answers an inference request; None for a path of the control plane."""
         gateway = self._world.gateway
         if path == _CHAT:
-            return partial(chat, gateway=gateway) if method == "POST" else _wrong_method
+            return partial(chat, gateway=gateway) if method == "POST" else _wrong_method("POST")
         if path == _MODELS:
-            return partial(list_models, gateway=gateway) if method == "GET" else _wrong_method
+            return partial(list_models, gateway=gateway) if method == "GET" else _wrong_method("GET")
         if path.startswith(f"{_MODELS}/"):
             name = path.removeprefix(f"{_MODELS}/")
-            return partial(show_model, gateway=gateway, name=name) if method == "GET" else _wrong_method
+            return (
+                partial(show_model, gateway=gateway, name=name) if method == "GET" else _wrong_method("GET")
+            )
         return None
 
 
@@ -187,15 +194,14 @@ def control_plane(world: World) -> FastAPI:
     errors.install(api)
     for module in (
         *(auth, users, tokens, orgs, members, apps, apps_keys, apps_members, apps_models),
-        *(billing, logs, stats, audit, operator, operator_orgs, health, metrics),
+        *(billing, logs, stats, audit, trail, operator, operator_orgs, health, metrics),
     ):
         api.include_router(module.router)
     described = api.openapi
 
+    @cache
     def openapi() -> dict[str, Any]:
-        description = described()
-        description["paths"] = {**hot_paths(), **description["paths"]}
-        return description
+        return completed(described())
 
     api.openapi = openapi  # type: ignore[method-assign]  # FastAPI's documented way to extend it
     return api
@@ -229,8 +235,13 @@ class _WrongMethod(BadRequest):
     code = "method_not_allowed"
 
 
-async def _wrong_method(_call: Call) -> Reply:
-    raise _WrongMethod("this path has no such method")
+def _wrong_method(allowed: str) -> Handler:
+    async def refuse(_call: Call) -> Reply:
+        refusal = _WrongMethod("this path has no such method")
+        refusal.headers = ((b"allow", allowed.encode()),)
+        raise refusal
+
+    return refuse
 
 
 async def _fail(error: TollwayError, _call: Call) -> Reply:

@@ -20,6 +20,7 @@ from tollway.domain.ids import TokenId
 from tollway.domain.token import Bearer, digest, is_minted
 from tollway.store.deployment import operator_token_hash
 from tollway.store.tokens import note_use
+from tollway.store.trail import OPERATOR, act_as
 from tollway.world import World
 
 _scheme = HTTPBearer(
@@ -54,6 +55,14 @@ async def recognised(
     credentials: Credentials, world: TheWorld, issuer: TheIssuer, afterwards: BackgroundTasks
 ) -> Recognised:
     """The signed-in user and what they showed; Unauthenticated if there is none."""
+    found = await _found(credentials, world, issuer, afterwards)
+    act_as(found.person.id, found.person.email)
+    return found
+
+
+async def _found(
+    credentials: Credentials, world: World, issuer: Issuer | None, afterwards: BackgroundTasks
+) -> Recognised:
     token = _token(credentials)
     if is_minted(token, Bearer.USER):
         now_us = world.clock.now_us()
@@ -83,6 +92,7 @@ async def operator(credentials: Credentials, world: TheWorld) -> None:
     given = world.settings.operator_token
     wanted = digest(given) if given else await world.database.read(operator_token_hash)
     if wanted is not None and secrets.compare_digest(digest(token), wanted):
+        act_as(None, OPERATOR)
         return
     if is_minted(token, Bearer.USER) or is_minted(token, Bearer.APP):
         raise Forbidden("only the operator may do this")

@@ -11,6 +11,7 @@ from fastapi.exceptions import RequestValidationError
 from starlette.responses import JSONResponse
 
 from tollway.domain.errors import Invalid, Limited, TollwayError, Unauthenticated
+from tollway.web.paths import operations_at
 
 UNFORESEEN = "something went wrong here"
 
@@ -29,6 +30,12 @@ def install(api: FastAPI) -> None:
             for fault in error.errors()
         ]
         return JSONResponse({"detail": faults}, Invalid.status)
+
+    @api.exception_handler(405)
+    async def wrong_method(request: Request, _error: Exception) -> JSONResponse:
+        # The framework's own answer knows one route of the path only.
+        allowed = ", ".join(sorted(operations_at(request.scope["path"]))) or "GET"
+        return JSONResponse({"detail": "this path has no such method"}, 405, {"Allow": allowed})
 
     @api.exception_handler(Exception)
     async def unforeseen(_request: Request, _error: Exception) -> JSONResponse:

@@ -38,14 +38,8 @@ def _storable(text: str) -> str:
     return text
 
 
-def _no_colon(text: str) -> str:
-    if ":" in text:
-        raise ValueError("the user of HTTP basic auth has no colon")
-    return text
-
-
 def _moment(value: object) -> object:
-    """Strict JSON has no date-times: their text is read here, and a number stays refused."""
+    """Strict JSON has no date-times, and a query would take a number for one: text is read here."""
     if not isinstance(value, str):
         return value
     with contextlib.suppress(ValueError, OverflowError):
@@ -55,7 +49,12 @@ def _moment(value: object) -> object:
     raise ValueError("a date-time with its zone, as 2027-01-01T00:00:00Z")
 
 
-Moment = Annotated[AwareDatetime, BeforeValidator(_moment)]
+def _no_colon(text: str) -> str:
+    if ":" in text:
+        raise ValueError("the user of HTTP basic auth has no colon")
+    return text
+
+
 Name = Annotated[str, StringConstraints(min_length=1, max_length=200), AfterValidator(_printable)]
 Line = Annotated[str, StringConstraints(max_length=200), AfterValidator(_printable)]
 Prose = Annotated[str, StringConstraints(max_length=4_000), AfterValidator(_storable)]
@@ -70,5 +69,6 @@ AuthUser = Annotated[
     AfterValidator(_no_colon),
 ]
 Token = Annotated[str, StringConstraints(min_length=1, max_length=4_096), AfterValidator(_printable)]
+Instant = Annotated[AwareDatetime, BeforeValidator(_moment)]
 RatePerMinute = Annotated[int, Field(ge=1, le=10**9)]
 TokensPerMinute = Annotated[int, Field(ge=1, le=10**15)]

@@ -22,6 +22,12 @@ async def series(stage: Stage, token: str, **fields: object) -> list[dict[str, A
     return drawn
 
 
+async def test_what_may_be_left_out_may_be_null(stage: Stage) -> None:
+    acme = await stage.tenant()
+    for name in ("group_by", "date_to"):
+        assert (await asked(stage, acme.user_token, **{name: None})).status == 200
+
+
 async def test_series_are_what_the_record_says(stage: Stage) -> None:
     acme = await stage.tenant()
     for labels in ("{}", '{"team": "a"}', '{"team": "a"}', '{"team": "b"}'):

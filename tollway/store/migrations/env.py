@@ -2,7 +2,8 @@
 
 from alembic import context
 
-import tollway.store.sign_in_schema  # noqa: F401 - its tables are of the same metadata
+import tollway.store.sign_in_schema
+import tollway.store.trail_schema  # noqa: F401 - the same
 from tollway.store.schema import metadata
 
 context.configure(connection=context.config.attributes["connection"], target_metadata=metadata)

@@ -15,7 +15,7 @@ from tollway.domain.ids import KeyId, is_id
 from tollway.domain.moment import us_of
 from tollway.web.api.apps import AppCreated, known_app
 from tollway.web.bearer import ThePerson, TheWorld
-from tollway.web.fields import Body, Moment, Name
+from tollway.web.fields import Body, Instant, Name
 
 router = APIRouter(prefix="/v1/apps/{app_id}", tags=["apps"])
 
@@ -29,7 +29,7 @@ class AccessTokenPut(Body):
         Field(min_length=1, max_length=10, description="inference: calls and models; logs: reading logs."),
     ]
     expires_on: Annotated[
-        Moment | None,
+        Instant | None,
         Field(description="With its zone: 2027-01-01T00:00:00Z; left out or null: never."),
     ] = None
 

@@ -3,7 +3,7 @@
 from typing import Annotated, Literal, cast
 
 from fastapi import APIRouter, Query
-from pydantic import AwareDatetime, BaseModel, Field, StringConstraints
+from pydantic import BaseModel, Field, StringConstraints
 from starlette.responses import Response
 
 from tollway.control import delivery, integrations, orgs
@@ -23,7 +23,8 @@ from tollway.push.probe import Answer
 from tollway.store.orgs import OrgDetails, is_name_taken
 from tollway.store.record import read_cycles
 from tollway.web.bearer import ThePerson, TheWorld
-from tollway.web.fields import AuthUser, Body, Email, Line, Link, Name, Token
+from tollway.web.etag import IfMatch, IfNoneMatch, revisions, tagged, unless_known
+from tollway.web.fields import AuthUser, Body, Email, Instant, Line, Link, Name, Token
 from tollway.web.record import Cycles, OrgRecord, cycles_response, record_response
 
 router = APIRouter(prefix="/v1/orgs", tags=["orgs"])
@@ -173,7 +174,9 @@ async def switch_org(org_id: str, person: ThePerson, world: TheWorld) -> UserOrg
 
 
 @router.put("/update", response_model=OrgRecord)
-async def update_org(body: OrgUpdate, person: ThePerson, world: TheWorld) -> Response:
+async def update_org(
+    body: OrgUpdate, person: ThePerson, world: TheWorld, if_match: IfMatch = None
+) -> Response:
     """Change the current organisation's names, logo, address and billing e-mail."""
     told = body.model_dump(exclude_unset=True, exclude={"currency"})
     org_id, org_name = told.pop("id", None), told.pop("org_name", None)
@@ -185,9 +188,10 @@ async def update_org(body: OrgUpdate, person: ThePerson, world: TheWorld) -> Res
         cast("OrgDetails", details),
         org_id=org_id,
         org_name=org_name,
+        revisions=revisions(if_match),
         now_us=world.clock.now_us(),
     )
-    return record_response(record)
+    return tagged(record_response(record), record.modified_on)
 
 
 @router.post("/deactivate", response_model=OrgRecord)
@@ -213,9 +217,10 @@ async def delete_org(
 
 
 @router.get("/current", response_model=OrgRecord)
-async def show_org(person: ThePerson, world: TheWorld) -> Response:
+async def show_org(person: ThePerson, world: TheWorld, if_none_match: IfNoneMatch = None) -> Response:
     """The record of the current organisation."""
-    return record_response(await world.database.read(orgs.show_org, person, world.clock.now_us()))
+    record = await world.database.read(orgs.show_org, person, world.clock.now_us())
+    return unless_known(tagged(record_response(record), record.modified_on), if_none_match)
 
 
 @router.get("/cycles", response_model=Cycles)
@@ -224,7 +229,7 @@ async def list_cycles(
     world: TheWorld,
     limit: Annotated[int, Query(ge=1, le=100, description="At most so many.")] = 12,
     before: Annotated[
-        AwareDatetime | None,
+        Instant | None,
         Query(description="Only those that start before; the last `start` seen."),
     ] = None,
 ) -> Response:

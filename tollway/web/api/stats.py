@@ -56,9 +56,7 @@ class StatsRequest(Body):
         Field(description="The length of each point's stretch; or a number of seconds."),
     ] = "day"
     group_by: Annotated[
-        str | None,
-        AfterValidator(_group_by),
-        StringConstraints(max_length=100),
+        Annotated[str, StringConstraints(max_length=100), AfterValidator(_group_by)] | None,
         Field(description="`app`, `key`, `model`, `user` or `label:<name>`; null: all together."),
     ] = None
     groups: Annotated[

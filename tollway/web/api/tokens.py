@@ -14,7 +14,7 @@ from tollway.domain.ids import TokenId, is_id
 from tollway.domain.moment import us_of
 from tollway.store.tokens import StoredToken
 from tollway.web.bearer import ThePerson, TheRecognised, TheWorld
-from tollway.web.fields import Body, Moment, Name
+from tollway.web.fields import Body, Instant, Name
 
 router = APIRouter(prefix="/v1/users", tags=["users"])
 
@@ -24,7 +24,7 @@ class TokenCreate(Body):
 
     name: Annotated[Name, Field(description="What it is for, so that you know it again.")]
     expires_on: Annotated[
-        Moment | None,
+        Instant | None,
         Field(description="With its zone: 2027-01-01T00:00:00Z; left out or null: never."),
     ] = None
 
