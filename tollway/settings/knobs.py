@@ -15,6 +15,7 @@ from msgspec import Meta
 from tollway.domain import provider
 from tollway.domain.destination import Network, parse_endpoint, parse_networks
 from tollway.domain.identity import Registration, check_issuer_url
+from tollway.domain.mail import MailServer, parse_mail
 from tollway.domain.plan import Plans
 from tollway.domain.provider import ModelSettings, ProviderSettings
 from tollway.domain.subscription import NewTier, Opening, PlanSettings, check_plans, parse_balance, plans_of
@@ -199,6 +200,18 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
             )
         ),
     ] = ""
+    smtp_url: Annotated[
+        str,
+        Meta(
+            description=(
+                "The mail server for letters: `smtp+starttls://user:password@host:587` (percent-encoded), "
+                "`smtps://…`, or `smtp://…`, which takes STARTTLS if it is offered; empty: letters wait."
+            )
+        ),
+    ] = ""
+    mail_from: Annotated[str, Meta(description="The sender of letters: an address, or `Name <address>`.")] = (
+        ""
+    )
     oidc_issuer: Annotated[
         str,
         Meta(
@@ -271,6 +284,11 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         )
 
     @property
+    def mail_server(self) -> MailServer | None:
+        """Where letters are handed over; None: nowhere."""
+        return parse_mail(self.smtp_url, self.mail_from)
+
+    @property
     def has_demo(self) -> bool:
         """Whether the demo vendor is offered."""
         return self.demo == "on" or (self.demo == "auto" and not self.providers)
@@ -291,8 +309,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         return f"Settings({', '.join(shown)}, …)"
 
 
-_SECRET = frozenset({"operator_token", "secret_keys", "database_url", "oidc_client_secret"})
-"""Never shown: the database's URL may hold a password."""
+_SECRET = frozenset({"operator_token", "secret_keys", "database_url", "oidc_client_secret", "smtp_url"})
+"""Never shown: URLs may hold a password."""
 
 
 def scalars() -> dict[str, str]:
@@ -337,6 +355,7 @@ def check(settings: Settings) -> None:
         provider.check_providers(settings.providers)
         provider.check_models(settings.models, settings.providers)
         check_plans(settings.plans)
+        parse_mail(settings.smtp_url, settings.mail_from)
     except ValueError as error:
         raise SettingsError(str(error)) from None
 

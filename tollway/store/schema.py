@@ -371,6 +371,14 @@ outbox = Table(
     Column("kind", Text, nullable=False),
     Column("content", JSON, nullable=False),
     Column("added_us", BigInteger, nullable=False),
+    Column("due_us", BigInteger, index=True, comment="when to try next; null: never again"),
+    Column("attempts", Integer, nullable=False, server_default=text("0")),
+    Column("tried_us", BigInteger, comment="the first attempt; it is given up some days after"),
+    Column("remaining", JSON, comment="who is still to get it, once others have"),
+    Column("logged_us", BigInteger, comment="when the log told that no mail can be sent"),
+    Column("sent_us", BigInteger),
+    Column("failed_us", BigInteger, comment="when it was given up"),
+    Column("last_error", Text),
     comment="What others are to be told; in the transaction that makes it true.",
 )
 
