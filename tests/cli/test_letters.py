@@ -78,8 +78,8 @@ async def test_json_has_a_line_for_each_letter_of_the_organisation(
     database: Database, acme: OrgId, capsys: Capture
 ) -> None:
     other = database.write_here(partial(make_org, name="other"))
-    for org in (acme, other):
-        write(database, org, NOON_US)
+    for late, org in enumerate((acme, other)):
+        write(database, org, NOON_US + late)
     assert await run("list", "--json", "--org", "acme") == 0
     (line,) = capsys.readouterr().out.splitlines()
     found = json.loads(line)

@@ -4,6 +4,7 @@ import asyncio
 import ssl
 from contextlib import suppress
 from email.message import EmailMessage
+from email.policy import SMTP
 from pathlib import Path
 
 import pytest
@@ -26,11 +27,11 @@ def tls(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ssl.SSLContext:
     return authority.context(["127.0.0.1"])
 
 
-def letter() -> EmailMessage:
+def letter() -> bytes:
     message = EmailMessage()
     message["From"], message["To"], message["Subject"] = "tollway@example.com", ADA, "Hello"
     message.set_content("Hello!")
-    return message
+    return message.as_bytes(policy=SMTP)
 
 
 async def send(url: str, to: str = ADA) -> None:

@@ -3,15 +3,15 @@
 from email import message_from_bytes
 from email.headerregistry import Address
 from email.message import EmailMessage
-from email.policy import SMTP, default
+from email.policy import default
 
 import pytest
 
 from tests.notices.offices import LIMIT
 from tests.world.clock import NOON_US
-from tollway.domain.mail import parse_sender
+from tollway.domain.mail import parse_address, parse_sender
 from tollway.notices.letters import TEXTS, Setting, Words
-from tollway.notices.message import message_of
+from tollway.notices.message import mail_of
 
 ADA = Address(addr_spec="ada@example.com")
 EVIL = 'Acme\r\nBcc: eve@example.com\r\n\r\n<script>alert("1")</script> & Söhne 株式会社'
@@ -19,10 +19,10 @@ EVIL = 'Acme\r\nBcc: eve@example.com\r\n\r\n<script>alert("1")</script> & Söhne
 
 def sent(words: Words) -> EmailMessage:
     """What whoever gets the letter reads."""
-    made = message_of(
+    made = mail_of(
         words, id_="letter-1", added_us=NOON_US, sender=parse_sender("Töllway <t@example.com>"), to=[ADA]
     )
-    got = message_from_bytes(made.as_bytes(policy=SMTP), policy=default)
+    got = message_from_bytes(made, policy=default)
     assert isinstance(got, EmailMessage)
     return got
 
@@ -79,3 +79,14 @@ def test_it_leads_home_where_home_is_known() -> None:
         sent(alert(public_url="https://tollway.example.com")), "html"
     )
     assert "href" not in text_of(sent(alert()), "html")
+
+
+def test_an_address_in_other_letters_stays_as_it_is() -> None:
+    made = mail_of(
+        alert(),
+        id_="1",
+        added_us=NOON_US,
+        sender=parse_sender("t@example.com"),
+        to=[parse_address("jürgen@bücher.example")],
+    )
+    assert "To: jürgen@xn--bcher-kva.example\r\n".encode() in made

@@ -11,8 +11,6 @@ import socket
 import ssl
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from email.message import EmailMessage
-from email.policy import SMTP
 
 import aiosmtplib
 
@@ -96,15 +94,13 @@ class Session:
         self._sender = sender
         self._deadline_s = deadline_s
 
-    async def send(self, message: EmailMessage, to: Sequence[str]) -> Mapping[str, Refusal]:
+    async def send(self, mail: bytes, to: Sequence[str]) -> Mapping[str, Refusal]:
         """Hand a letter over; who does not get it, and why. MailUnavailable: the session is over."""
-        utf8 = not all(address.isascii() for address in to)
-        data = message.as_bytes(policy=SMTP.clone(utf8=utf8))
+        options = [] if all(address.isascii() for address in to) else ["SMTPUTF8"]
         try:
             with _named():
                 async with asyncio.timeout(self._deadline_s):
-                    options = ["SMTPUTF8"] if utf8 else []
-                    refused, _ = await self._smtp.sendmail(self._sender, to, data, mail_options=options)
+                    refused, _ = await self._smtp.sendmail(self._sender, to, mail, mail_options=options)
             return {address: _refusal(each.code, each.message) for address, each in refused.items()}
         except aiosmtplib.SMTPRecipientsRefused as error:
             return {each.recipient: _refusal(each.code, each.message) for each in error.recipients}

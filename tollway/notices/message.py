@@ -39,10 +39,8 @@ _FACT = (
 )
 
 
-def message_of(
-    words: Words, *, id_: str, added_us: int, sender: Address, to: Sequence[Address]
-) -> EmailMessage:
-    """The mail. It is the same for each attempt, but for `to`."""
+def mail_of(words: Words, *, id_: str, added_us: int, sender: Address, to: Sequence[Address]) -> bytes:
+    """The mail, as it is sent. It is the same for each attempt, but for `to`."""
     message = EmailMessage(policy=SMTP)
     message["From"] = sender
     message["To"] = tuple(to)
@@ -52,7 +50,8 @@ def message_of(
     message["Auto-Submitted"] = "auto-generated"  # so that no absence note answers
     message.set_content("\n".join(_plain_lines(words)) + "\n", cte="quoted-printable")
     message.add_alternative(_html(words), subtype="html", cte="quoted-printable")
-    return message
+    is_ascii = all(address.addr_spec.isascii() for address in to)
+    return message.as_bytes(policy=SMTP.clone(utf8=not is_ascii))
 
 
 def _plain_lines(words: Words) -> Iterator[str]:

@@ -9,19 +9,26 @@ import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from email.headerregistry import Address
-from email.message import EmailMessage
 
 from tollway.domain.clock import Clock
 from tollway.domain.mail import parse_address
 from tollway.notices.letters import TEXTS, Setting
 from tollway.notices.mail import Mailer, MailUnavailable, Refusal, Session
-from tollway.notices.message import message_of
+from tollway.notices.message import mail_of
 from tollway.store.database import Database
 from tollway.store.invites import letter_context
-from tollway.store.outbox import Letter, Outcome, log_letters, note_letter, take_letters
+from tollway.store.outbox import (
+    Letter,
+    Outcome,
+    has_due,
+    has_unlogged,
+    log_letters,
+    note_letter,
+    take_letters,
+)
 from tollway.store.vault import Vault, VaultError
 
-LOOK_FOR_LETTERS_S = 5.0
+LOOK_FOR_LETTERS_S = 2.0
 
 _NOBODY = Outcome(sent=False, error="there is nobody to send it to: set the billing e-mail")
 
@@ -43,13 +50,15 @@ class Post:
         if self.mailer is None:
             await self._log_waiting()
             return
-        while letters := await self.database.write(take_letters, tuple(TEXTS), self.clock.now_us()):
-            if not await _Round(self, self.mailer).deliver(letters):
-                return
+        kinds, now_us, database = tuple(TEXTS), self.clock.now_us, self.database
+        while await database.read(has_due, kinds, now_us()):
+            letters = await database.write(take_letters, kinds, now_us())
+            if not letters or not await _Round(self, self.mailer).deliver(letters):
+                return  # others have what is due, or it is to wait
 
     async def _log_waiting(self) -> None:
-        while found := await self.database.write(log_letters, self.clock.now_us()):
-            for kind, org_name in found:
+        if await self.database.read(has_unlogged):
+            for kind, org_name in await self.database.write(log_letters, self.clock.now_us()):
                 _log.warning("a letter (%s) to %s waits: there is no smtp_url", kind, org_name)
 
 
@@ -106,7 +115,7 @@ class _Round:
             error="; ".join(f"{name}: {each.said}" for name, each in refused.items()) or None,
         )
 
-    def _compose(self, letter: Letter, to: Sequence[Address]) -> EmailMessage:
+    def _compose(self, letter: Letter, to: Sequence[Address]) -> bytes:
         content = letter.content
         link = ""
         if "link_sealed" in content:
@@ -120,7 +129,7 @@ class _Round:
         )
         words = TEXTS[letter.kind](content, setting)
         sender = self._mailer.sender
-        return message_of(words, id_=letter.id, added_us=letter.added_us, sender=sender, to=to)
+        return mail_of(words, id_=letter.id, added_us=letter.added_us, sender=sender, to=to)
 
     async def _note(self, letter: Letter, outcome: Outcome) -> None:
         post = self._post

@@ -37,6 +37,7 @@ _SEALED = "link_sealed"
 """What of a content is a secret: it goes once the letter is sent."""
 
 _ADD = insert(outbox)
+_UNLOGGED = (outbox.c.due_us.is_not(None), outbox.c.logged_us.is_(None))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,6 +89,13 @@ def add_letter(
 
 
 @all_orgs
+def has_due(db: Connection, kinds: Collection[str], now_us: int) -> bool:
+    """Whether there is anything to take: asked often, and it locks nothing."""
+    due = select(outbox.c.id).where(outbox.c.due_us <= now_us, outbox.c.kind.in_(kinds)).limit(1)
+    return db.execute(due).first() is not None
+
+
+@all_orgs
 def take_letters(db: Connection, kinds: Collection[str], now_us: int) -> list[Letter]:
     """Take what is due of these kinds, at most BATCH, those that wait longest first."""
     rows = db.execute(
@@ -136,12 +144,18 @@ def note_letter(db: Connection, org: OrgId, letter: Letter, outcome: Outcome, no
 
 
 @all_orgs
+def has_unlogged(db: Connection) -> bool:
+    """Whether a letter waits that the log did not tell of."""
+    return db.execute(select(outbox.c.id).where(*_UNLOGGED).limit(1)).first() is not None
+
+
+@all_orgs
 def log_letters(db: Connection, now_us: int) -> list[tuple[str, str]]:
     """Kind, and organisation's name, of letters that wait and that this did not tell of before."""
     found = db.execute(
         select(outbox.c.id, outbox.c.kind, orgs.c.org_name)
         .join(orgs, orgs.c.id == outbox.c.org_id)
-        .where(outbox.c.due_us.is_not(None), outbox.c.logged_us.is_(None))
+        .where(*_UNLOGGED)
         .order_by(outbox.c.id)
         .limit(MAX_LISTED)
         .with_for_update(of=outbox, skip_locked=True)

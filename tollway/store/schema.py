@@ -377,7 +377,7 @@ outbox = Table(
     Column("remaining", JSON, comment="who is still to get it, once others have"),
     Column("logged_us", BigInteger, comment="when the log told that no mail can be sent"),
     Column("sent_us", BigInteger),
-    Column("failed_us", BigInteger, comment="when it was given up"),
+    Column("failed_us", BigInteger, index=True, comment="when it was given up"),
     Column("last_error", Text),
     comment="What others are to be told; in the transaction that makes it true.",
 )

@@ -23,4 +23,5 @@ def upgrade() -> None:
         op.add_column("outbox", column)
     outbox = sa.table("outbox", sa.column("due_us", sa.BigInteger()), sa.column("added_us", sa.BigInteger()))
     op.execute(sa.update(outbox).values(due_us=outbox.c.added_us))
-    op.create_index(op.f("ix_outbox_due_us"), "outbox", ["due_us"])
+    for name in ("due_us", "failed_us"):
+        op.create_index(op.f(f"ix_outbox_{name}"), "outbox", [name])
