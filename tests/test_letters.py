@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import AsyncIterator
+from functools import partial
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
@@ -12,13 +13,18 @@ from sqlalchemy import Connection, update
 from tests.control.test_billing import put
 from tests.control.test_invites import ADA, invited, join, resend
 from tests.control.test_members import remove
-from tests.notices.offices import SENDER, row, rows
+from tests.notices.offices import SENDER, row, rows, write
 from tests.peers.mail import MailPeer, Received
+from tests.world.clock import NOON_US, TurningClock
+from tests.world.entries import make_org
 from tests.world.stage import Stage, Tenant
+from tests.world.waiting import until
 from tollway.demo.receiver import ScriptedAnswer
 from tollway.settings import Settings
+from tollway.store.database import Database
 from tollway.store.outbox import KEPT_US, prune_letters
 from tollway.store.schema import outbox
+from tollway.world import open_world
 
 BILLING = "billing@example.com"
 
@@ -129,3 +135,16 @@ async def test_what_was_sent_is_kept_for_a_month(stage: Stage) -> None:
     for at_us, left in ((now_us + KEPT_US, 1), (now_us + KEPT_US + 1, 0)):
         await stage.world.database.write(prune_letters, at_us)
         assert len(rows(stage.world.database)) == left
+
+
+async def test_tasks_send_what_is_due_and_remove_what_is_old_by_themselves(
+    settings: Settings, database: Database, peer: MailPeer
+) -> None:
+    org = database.write_here(partial(make_org, billing_email=BILLING))
+    write(database, org, NOON_US)
+    sent_us = NOON_US - KEPT_US - 1
+    database.write_here(lambda db: db.execute(update(outbox).values(due_us=None, sent_us=sent_us)))
+    write(database, org, NOON_US)
+    async with open_world(settings, clock=TurningClock()):
+        await until(lambda: [each.sent_us for each in rows(database)] == [NOON_US])
+    assert [letter.to for letter in peer.received] == [[BILLING]]

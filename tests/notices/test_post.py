@@ -3,12 +3,13 @@
 import asyncio
 from collections import Counter
 from collections.abc import AsyncIterator
+from functools import partial
 
 import pytest
 from sqlalchemy import Connection, update
 
 from tests.notices.offices import LIMIT, post, row, rows, write
-from tests.peers.mail import MailPeer
+from tests.peers.mail import HANG_UP, MailPeer
 from tests.world.clock import NOON_US, TurningClock
 from tests.world.entries import make_org
 from tollway.domain.clock import US_PER_S
@@ -84,7 +85,18 @@ async def test_without_a_billing_address_the_admins_are_told(
     assert got.to == ["ada@example.com", "grace@example.com"]
 
 
-async def test_where_nobody_is_left_the_letter_is_given_up(
+async def test_where_nobody_can_be_told_the_letter_is_given_up(
+    database: Database, clock: TurningClock, org: OrgId, peer: MailPeer
+) -> None:
+    bill_to(database, org, None)
+    write(database, org, NOON_US)
+    await post(database, clock, peer).deliver_due()
+    found = row(database)
+    assert found.failed_us == NOON_US
+    assert found.last_error == "there is nobody to send it to: set the billing e-mail"
+
+
+async def test_where_no_mail_can_go_the_letter_is_given_up(
     database: Database, clock: TurningClock, org: OrgId, peer: MailPeer
 ) -> None:
     bill_to(database, org, "no address")
@@ -209,6 +221,20 @@ async def test_while_the_server_is_away_all_letters_wait(
     clock.advance(60)
     await office.deliver_due()
     assert len(peer.received) == 3
+
+
+async def test_a_letter_over_which_the_server_hangs_up_holds_up_no_other(
+    database: Database, clock: TurningClock, org: OrgId, peer: MailPeer
+) -> None:
+    other = database.write_here(partial(make_org, name="other", billing_email="odd@example.com"))
+    peer.answers["odd@example.com"] = [HANG_UP]
+    write(database, other, NOON_US - 1)
+    write(database, org, NOON_US)
+    await post(database, clock, peer).deliver_due()
+    assert [got.to for got in peer.received] == [[BILLING]]
+    odd, _ = rows(database)
+    assert (odd.due_us, odd.failed_us) == (NOON_US + FIRST_PAUSE_US, None)
+    assert odd.last_error
 
 
 async def test_many_letters_of_two_processes_arrive_once_each(

@@ -13,6 +13,9 @@ from typing import Any, Self
 
 from aiosmtpd.smtp import SMTP, AuthResult, Envelope, LoginPassword, Session
 
+HANG_UP = "421 bye"
+"""Among answers: the connection ends instead."""
+
 
 @dataclass(frozen=True, slots=True)
 class Received:
@@ -96,12 +99,16 @@ class MailPeer:
         return AuthResult(success=is_right, auth_data=data.login.decode(), handled=False)
 
     async def handle_RCPT(  # noqa: N802 - aiosmtpd's name
-        self, _server: SMTP, _session: Session, envelope: Envelope, address: str, options: list[str]
+        self, server: SMTP, _session: Session, envelope: Envelope, address: str, options: list[str]
     ) -> str:
         """Take the recipient, or say what is scripted."""
         scripted = self.answers[address]
         if scripted:
-            return scripted.pop(0)
+            answer = scripted.pop(0)
+            if answer == HANG_UP:
+                assert server.transport is not None
+                server.transport.close()
+            return answer
         envelope.rcpt_tos.append(address)
         envelope.rcpt_options.extend(options)
         return "250 OK"

@@ -19,7 +19,9 @@ from tollway.store.outbox import (
     Outcome,
     add_letter,
     count_letters,
+    has_unlogged,
     list_letters,
+    log_letters,
     note_letter,
     prune_letters,
     retry_letter,
@@ -103,6 +105,14 @@ def test_they_are_counted_listed_and_pruned_by_what_became_of_them(database: Dat
     assert len(rows(database)) == 4
     database.write_here(lambda db: prune_letters(db, NOON_US + KEPT_US + 1))
     assert len(rows(database)) == 2
+
+
+def test_each_that_waits_is_logged_by_one_process(database: Database, org: OrgId) -> None:
+    add(database, org)
+    assert database.write_here(has_unlogged)
+    assert database.write_here(lambda db: log_letters(db, NOON_US)) == [(KIND, "acme")]
+    assert database.write_here(lambda db: log_letters(db, NOON_US)) == []
+    assert not database.write_here(has_unlogged)
 
 
 def test_of_a_deleted_organisation_nothing_is_sent_or_noted(database: Database, org: OrgId) -> None:
