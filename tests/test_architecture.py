@@ -29,10 +29,11 @@ MAY_IMPORT: dict[str, set[str]] = {
     # The hot path reaches no SQL and no control plane, directly or through what it imports.
     "gateway": NOUNS | {"limits", "metering", "providers"},
     "push": NOUNS | {"store"},
+    "notices": NOUNS | {"store"},
     # Control asks push whether an address may be pushed to, and the catalogue for a price.
     "control": NOUNS | ADAPTERS | {"push"},
-    "parts": NOUNS | ADAPTERS | {"settings", "gateway", "limits", "metering", "push"},
-    "world": NOUNS | ADAPTERS | {"settings", "gateway", "limits", "metering", "push", "parts"},
+    "parts": NOUNS | ADAPTERS | {"settings", "gateway", "limits", "metering", "notices", "push"},
+    "world": NOUNS | ADAPTERS | {"settings", "gateway", "limits", "metering", "notices", "push", "parts"},
     "demo": NOUNS | {"settings"},
     "web": NOUNS | ADAPTERS | {"settings", "gateway", "metering", "push", "control", "world"},
     "cli": NOUNS | ADAPTERS | {"settings", "gateway", "control", "parts", "world", "web", "demo"},

@@ -18,6 +18,8 @@ from tollway.limits.limits import Lender
 from tollway.metering.disk import Disk
 from tollway.metering.journal import Journal
 from tollway.metering.recovery import Recovery
+from tollway.notices.mail import Mailer
+from tollway.notices.post import Post
 from tollway.providers.catalog import Catalog, Configured, Vendor
 from tollway.providers.connection import VendorConnection
 from tollway.providers.prices import compile_configured
@@ -148,6 +150,14 @@ def outbound_of(settings: Settings, ask: LookUp = ask_the_system) -> Outbound:
         tls=settings.push_tls,
         deadline_s=settings.push_deadline_s,
     )
+
+
+def post_of(settings: Settings, database: Database, vault: Vault, clock: Clock) -> Post:
+    """How letters are sent; without an `smtp_url` they wait."""
+    server = settings.mail_server
+    mailer = None if server is None else Mailer(server)
+    url = settings.public_url
+    return Post(database=database, vault=vault, clock=clock, mailer=mailer, public_url=url)
 
 
 def vault_of(settings: Settings) -> Vault:

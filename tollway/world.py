@@ -22,6 +22,7 @@ from tollway.metering.disk import Disk
 from tollway.metering.folder import Folder
 from tollway.metering.journal import Journal
 from tollway.metering.recovery import Recovery
+from tollway.notices.post import LOOK_FOR_LETTERS_S, Post
 from tollway.parts import (
     catalog_of,
     connection_of,
@@ -33,6 +34,7 @@ from tollway.parts import (
     make_data_dir,
     outbound_of,
     place_of,
+    post_of,
     vault_of,
 )
 from tollway.push.addresses import LookUp, ask_the_system
@@ -46,6 +48,7 @@ from tollway.store.deployment import identify
 from tollway.store.journals import close_journal, register_journal
 from tollway.store.leases import forget_minutes, return_leases
 from tollway.store.migrate import migrate
+from tollway.store.outbox import prune_letters
 from tollway.store.partitions import ensure_partitions
 from tollway.store.price_list import imported_prices
 from tollway.store.vault import Vault
@@ -77,6 +80,7 @@ class World:
     recovery: Recovery
     gateway: Gateway
     pusher: Pusher
+    post: Post
 
     async def refresh(self) -> None:
         """Read the feed of changes, forget what they touch, and take over imported prices."""
@@ -104,12 +108,13 @@ class World:
         self.gateway.limits.refused.flush(self.journal, self.clock.now_us())
 
     async def settled(self) -> None:
-        """Recover, fold and push what there is now, and forget what changed: all that tasks do over time."""
+        """Recover, fold, push, mail and forget what there is now: all that tasks do over time."""
         await self.refresh()
         await self.recover()
         await self.tidy()
         await self.folder.fold_all()
         await self.pusher.push_once()
+        await self.post.deliver_due()
 
 
 @asynccontextmanager
@@ -170,6 +175,7 @@ async def open_world(
                 outbound=outbound_of(settings, ask),
                 interval_s=settings.push_interval_s,
             ),
+            post=post_of(settings, database, vault, clock),
         )
         stack.push_async_callback(_fold_the_rest, world)
         if runs_tasks:
@@ -197,6 +203,7 @@ async def _tasks(world: World) -> AsyncIterator[None]:
         start(partial(_follow_changes, world), "follow changes")
         start(partial(each, TICK_S, world.tidy), "give back idle limits")
         start(partial(_keep_house, world), "keep house")
+        start(partial(each, LOOK_FOR_LETTERS_S, world.post.deliver_due), "send letters")
         if isinstance(world.clock, SharedClock):
             start(partial(each, _CLOCK_S, world.clock.set_right), "set the clock right")
         start(partial(world.pusher.run, start), "push")
@@ -249,6 +256,7 @@ async def _keep_house(world: World) -> None:
             await world.database.write(forget_minutes, now_us)
             while await world.database.write(forget_bodies, now_us):
                 pass
+            await world.database.write(prune_letters, now_us)
             world.journal.drop(now_us - kept_us)
             await world.recovery.remove_old(now_us - kept_us)
         except StoreUnavailable as error:

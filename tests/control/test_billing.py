@@ -17,7 +17,8 @@ from tollway.domain.org import EVERY_PERMISSION, Permission
 from tollway.domain.subscription import PlanSettings
 from tollway.settings import Settings
 from tollway.store.changes import position, since
-from tollway.store.schema import orgs, outbox
+from tollway.store.outbox_schema import outbox
+from tollway.store.schema import orgs
 from tollway.store.usage import fold
 
 PATH = "/v1/billing/limits"

@@ -19,7 +19,7 @@ from tollway.domain.moment import iso
 from tollway.push.probe import PROBE_METRIC
 from tollway.settings import Settings
 from tollway.store.deployment import renew_instance
-from tollway.store.schema import outbox
+from tollway.store.outbox_schema import outbox
 
 OFF = {
     "state": "off",

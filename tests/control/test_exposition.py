@@ -119,12 +119,18 @@ def test_receivers_are_told_by_state_and_every_state_is_there() -> None:
     assert told.value("push_dropped", kind="prom", reason="refused") == 0
 
 
+def test_letters_are_told_by_what_becomes_of_them() -> None:
+    told = page(installation=Installation(open_journals=1, pushed=[], letters_waiting=3, letters_given_up=2))
+    assert told.value("letters", state="waiting") == 3
+    assert told.value("letters", state="given_up") == 2
+
+
 def test_without_the_database_its_part_is_left_out_and_that_is_said() -> None:
     told = page(installation=None, by_org=True)
     assert told.value("database_up") == 0
     assert told.value("requests_in_flight", route="chat") == 0
-    absent = ("database_read_seconds", "open_journals", "push_receivers", "push_lag_seconds", "push_dropped")
-    assert not [name for name in (*absent, "org_push_lag_seconds") if name in told]
+    absent = ("database_read_seconds", "open_journals", "letters", "push_receivers", "push_lag_seconds")
+    assert not [name for name in (*absent, "push_dropped", "org_push_lag_seconds") if name in told]
     back = page()
     assert (back.value("database_up"), back.value("database_read_seconds")) == (1, 0.25)
 

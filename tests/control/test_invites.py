@@ -18,8 +18,9 @@ from tollway.domain.subscription import PlanSettings
 from tollway.domain.token import Bearer, mint
 from tollway.settings import Settings
 from tollway.store.invites import letter_context
+from tollway.store.outbox_schema import outbox
 from tollway.store.people_schema import invites
-from tollway.store.schema import orgs, outbox
+from tollway.store.schema import orgs
 
 PAGE = "https://app.example.com/join?from=mail"
 ADA = "ada@example.com"

@@ -86,10 +86,13 @@ def test_every_scalar_is_a_variable_and_a_flag_and_has_a_sentence(load_from: Loa
         "public_url": "https://tollway.example.com",
         "cors_origins": "https://app.example.com",
         "oidc_issuer": "https://id.example.com",
+        "smtp_url": "smtps://mail.example.com",
+        "mail_from": "Tollway <tollway@example.com>",
     }
     issuer = {"TOLLWAY_OIDC_ISSUER": "https://id.example.com", "TOLLWAY_OIDC_AUDIENCE": "tollway"}
     client = {"TOLLWAY_OIDC_CLIENT_ID": "tollway"}
     needed = {
+        "smtp_url": {"TOLLWAY_MAIL_FROM": "tollway@example.com"},
         "oidc_issuer": {"TOLLWAY_OIDC_AUDIENCE": "tollway"},
         "oidc_client_id": issuer,
         "oidc_client_secret": issuer | client,
@@ -174,6 +177,9 @@ def test_a_folder_is_no_file(tmp_path: Path) -> None:
         ("operator_token = 'päßwörter-sind-geheim'", "operator_token: at least 16 ASCII characters"),
         ("public_url = 'here'", "public_url: an endpoint is an absolute URL"),
         ("public_url = 'https://a.example.com/?x'", "public_url: paths are put behind it"),
+        ("smtp_url = 'mail.example.com'\nmail_from = 'a@example.com'", "smtp_url: smtp://host:port"),
+        ("smtp_url = 'smtp://mail.example.com'", "mail_from: letters need a sender"),
+        ("mail_from = 'nobody'", "mail_from: 'nobody' is no address"),
         ("oidc_issuer = 'id.example.com'", "oidc_issuer: an absolute https URL"),
         ("oidc_issuer = 'http://id.example.com'", "oidc_issuer: https: what it says is believed"),
         ("oidc_issuer = 'http://192.0.2.1'", "oidc_issuer: https: what it says is believed"),
@@ -363,10 +369,12 @@ def test_nothing_secret_is_shown_by_the_settings(load_from: Load) -> None:
         "TOLLWAY_OIDC_ISSUER": "https://id.example.com",
         "TOLLWAY_OIDC_CLIENT_ID": "tollway",
         "TOLLWAY_OIDC_CLIENT_SECRET": "hidden-5",
+        "TOLLWAY_SMTP_URL": "smtps://tollway:hidden-6@mail.example.com",
+        "TOLLWAY_MAIL_FROM": "tollway@example.com",
     }
     settings, _ = load_from(text, environment)
     shown_in_all = (repr(settings), str(settings), f"{settings}", repr(settings.providers), repr([settings]))
-    for shown in (*shown_in_all, repr(settings.registration)):
+    for shown in (*shown_in_all, repr(settings.registration), repr(settings.mail_server)):
         assert "hidden" not in shown
     assert "port=8080" in repr(settings)
 

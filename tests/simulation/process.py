@@ -25,6 +25,7 @@ from tollway.world import RECOVERY_S, World, _fold_the_rest, each
 if TYPE_CHECKING:
     from tests.simulation.history import History
     from tollway.gateway.chat import Gateway
+    from tollway.notices.post import Post
     from tollway.push.worker import Pusher
     from tollway.store.vault import Vault
 
@@ -161,6 +162,7 @@ class Process:
             recovery=history.parts.recovery(disk, database, self._clock, own=journal.id),
             gateway=cast("Gateway", SimpleNamespace(limits=_Unlimited(self._refused))),
             pusher=cast("Pusher", None),
+            post=cast("Post", None),
         )
         self.accepts = True
         history.note(f"{self.life.name} has journal {journal.id}")

@@ -14,7 +14,8 @@ from tollway.domain.ids import OrgId
 from tollway.domain.org import AlertKind
 from tollway.store.alerts import raise_alert, raise_crossed, raised_alerts
 from tollway.store.database import Database
-from tollway.store.schema import orgs, outbox
+from tollway.store.outbox_schema import outbox
+from tollway.store.schema import orgs
 from tollway.store.usage import fold
 
 START_US = month_start_us(NOON_US)

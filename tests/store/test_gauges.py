@@ -103,7 +103,7 @@ def test_a_scrape_reads_no_table_that_grows_with_the_ledger(three: Database) -> 
         lambda *call: statements.append(str(call[2])),
     )
     look(three, by_org=True)
-    assert len([text for text in statements if "SELECT" in text.upper()]) == 3
+    assert len([text for text in statements if "SELECT" in text.upper()]) == 4
     assert not any(
         table in text for text in statements for table in ("ledger", "series_totals", "cycle_totals")
     )

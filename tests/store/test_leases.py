@@ -22,7 +22,7 @@ from tollway.store.alerts import raised_alerts
 from tollway.store.database import Database
 from tollway.store.grants import add_grant
 from tollway.store.journals import close_journal, forfeit_journal, register_journal
-from tollway.store.schema import outbox
+from tollway.store.outbox_schema import outbox
 
 EVERY = Leased.ORG_SPEND | Leased.APP_SPEND | Leased.KEY_SPEND | Leased.PLAN | Leased.TRIAL
 APRIL_US = next_month_start_us(NOON_US)

@@ -7,15 +7,20 @@ from functools import partial
 from pathlib import Path
 
 import pytest
+from alembic import command
 from alembic.autogenerate import compare_metadata
+from alembic.config import Config
 from alembic.migration import MigrationContext
-from sqlalchemy import Column, Connection, DefaultClause, MetaData, Text, inspect, text
+from alembic.script import ScriptDirectory
+from sqlalchemy import Column, Connection, DefaultClause, MetaData, Text, inspect, select, text
 
 import tollway.store.log_schema  # noqa: F401 - its tables are part of the schema
 from tests.world.clock import NOON_US
 from tests.world.entries import ON_POSTGRESQL
+from tollway.store import migrations
 from tollway.store.database import Database
 from tollway.store.migrate import migrate
+from tollway.store.outbox_schema import outbox
 from tollway.store.schema import metadata
 
 MIGRATE = """
@@ -150,3 +155,24 @@ def test_several_processes_may_migrate_an_empty_database_at_once(empty_url: str)
 def test_the_ledger_is_partitioned_by_the_time_a_call_ended(database: Database) -> None:
     query = text("SELECT pg_get_partkeydef('ledger'::regclass)")
     assert database.write_here(lambda db: db.execute(query).scalar_one()) == "RANGE (ended_us)"
+
+
+def test_letters_from_before_there_was_mail_are_due(empty_url: str) -> None:
+    database = Database(empty_url)
+    config = Config()
+    config.set_main_option("script_location", str(Path(migrations.__file__).parent))
+    config.set_main_option("path_separator", "os")
+    before = ScriptDirectory.from_config(config).get_revision("0010").down_revision
+    assert isinstance(before, str)
+
+    def old(db: Connection) -> None:
+        config.attributes["connection"] = db
+        command.upgrade(config, before)
+        named, values = "id, org_id, kind, content, added_us", "'letter-1', 'org-1', 'invite', '{}', 7"
+        db.execute(text(f"INSERT INTO outbox ({named}) VALUES ({values})"))  # noqa: S608 - constants
+
+    database.write_here(old)
+    migrate(database, NOON_US)
+    found = database.write_here(lambda db: db.execute(select(outbox)).one())
+    assert (found.due_us, found.attempts, found.sent_us) == (7, 0, None)
+    database.close()

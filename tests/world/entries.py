@@ -85,7 +85,7 @@ def start_of(ended: Entry) -> Start:
     )
 
 
-def make_org(db: Connection, name: str = "acme") -> OrgId:
+def make_org(db: Connection, name: str = "acme", billing_email: str | None = None) -> OrgId:
     """A new organisation with a creator of its own."""
     user: UserId = create_user(
         db, email=f"{name}@example.com", name=name, token=f"token of {name}", now_us=NOON_US
@@ -96,7 +96,7 @@ def make_org(db: Connection, name: str = "acme") -> OrgId:
         org,
         org_name=name,
         display_name=None,
-        billing_email=None,
+        billing_email=billing_email,
         creator=user,
         tier="_INTERNAL_",
         now_us=NOON_US,

@@ -5,7 +5,7 @@ import sys
 from collections.abc import Sequence
 
 from tollway import __version__
-from tollway.cli import audit, demo, integrations, journal, ledger, login, orgs, prices, serve
+from tollway.cli import audit, demo, integrations, journal, ledger, letters, login, orgs, prices, serve
 from tollway.cli.configuration import Commands
 from tollway.settings import Settings, SettingsError, scalars
 
@@ -35,7 +35,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="tollway", description="An LLM gateway that you host.")
     parser.add_argument("--version", action="version", version=f"tollway {__version__}")
     commands = parser.add_subparsers(dest="command", required=True)
-    for command in (serve, demo, login, audit, journal, ledger, prices, integrations, orgs):
+    for command in (serve, demo, login, audit, journal, ledger, prices, integrations, letters, orgs):
         command.add(commands)
     _add_settings(commands)
     return parser

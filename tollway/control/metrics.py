@@ -154,6 +154,13 @@ def _dropped(seen: Seen) -> Iterable[Value]:
     return list(dropped.items())
 
 
+def _letters(seen: Seen) -> Iterable[Value]:
+    if seen.installation is None:
+        return []
+    each = seen.installation
+    return [(("waiting",), each.letters_waiting), (("given_up",), each.letters_given_up)]
+
+
 def _lag_s(each: Pushed, now_us: int) -> float:
     return 0.0 if each.since_us is None else max(0, now_us - each.since_us) / US_PER_S
 
@@ -321,6 +328,13 @@ METRICS: Sequence[Metric | Distribution] = (
         "Processes of all machines that live, or died and are not folded yet.",
         (),
         lambda seen: [((), seen.installation.open_journals)] if seen.installation else [],
+    ),
+    Metric(
+        "letters",
+        "gauge",
+        "Letters that wait to be mailed, and those that were given up within 30 days (`given_up`).",
+        ("state",),
+        _letters,
     ),
     Metric(
         "push_receivers",

@@ -15,6 +15,7 @@ from msgspec import Meta
 from tollway.domain import provider
 from tollway.domain.destination import Network, parse_endpoint, parse_networks
 from tollway.domain.identity import Registration, check_issuer_url
+from tollway.domain.mail import MailServer, parse_mail
 from tollway.domain.origin import parse_origins
 from tollway.domain.plan import Plans
 from tollway.domain.provider import ModelSettings, ProviderSettings
@@ -202,13 +203,20 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     ] = ""
     cors_origins: Annotated[
         str,
+        Meta(description="Comma list of origins whose pages may use the control plane; empty: none."),
+    ] = ""
+    smtp_url: Annotated[
+        str,
         Meta(
             description=(
-                "Comma list of origins (`https://app.example.com`) whose pages may use the control plane "
-                "from a browser; empty: none."
+                "The mail server for letters: `smtp+starttls://user:password@host:587` (percent-encoded), "
+                "`smtps://…`, or `smtp://…`, which takes STARTTLS if it is offered; empty: letters wait."
             )
         ),
     ] = ""
+    mail_from: Annotated[str, Meta(description="The sender of letters: an address, or `Name <address>`.")] = (
+        ""
+    )
     oidc_issuer: Annotated[
         str,
         Meta(
@@ -286,6 +294,11 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         )
 
     @property
+    def mail_server(self) -> MailServer | None:
+        """Where letters are handed over; None: nowhere."""
+        return parse_mail(self.smtp_url, self.mail_from)
+
+    @property
     def has_demo(self) -> bool:
         """Whether the demo vendor is offered."""
         return self.demo == "on" or (self.demo == "auto" and not self.providers)
@@ -306,8 +319,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         return f"Settings({', '.join(shown)}, …)"
 
 
-_SECRET = frozenset({"operator_token", "secret_keys", "database_url", "oidc_client_secret"})
-"""Never shown: the database's URL may hold a password."""
+_SECRET = frozenset({"operator_token", "secret_keys", "database_url", "oidc_client_secret", "smtp_url"})
+"""Never shown: URLs may hold a password."""
 
 
 def scalars() -> dict[str, str]:
@@ -356,6 +369,7 @@ def check(settings: Settings) -> None:
         provider.check_providers(settings.providers)
         provider.check_models(settings.models, settings.providers)
         check_plans(settings.plans)
+        parse_mail(settings.smtp_url, settings.mail_from)
     except ValueError as error:
         raise SettingsError(str(error)) from None
 

@@ -1,6 +1,6 @@
 """How the installation as a whole is doing, for its operator: counted, not listed.
 
-Owns the questions; they read the receivers and the journals, never a table that grows with the
+Owns the questions; they read the receivers, the journals and the outbox, never a table that grows with the
 ledger. Names of organisations are read only where they are asked for.
 """
 
@@ -11,6 +11,7 @@ from typing import Any
 from sqlalchemy import Connection, case, func, or_, select
 
 from tollway.store.database import all_orgs
+from tollway.store.outbox import count_letters
 from tollway.store.schema import integrations, journals, org_totals, orgs
 
 MAX_SHOWN = 2_000
@@ -45,11 +46,14 @@ class Installation:
     open_journals: int
     pushed: Sequence[Pushed]
     pushed_by_org: Sequence[Pushed] = field(default=())
+    letters_waiting: int = 0
+    letters_given_up: int = 0
 
 
 @all_orgs
 def read_installation(db: Connection, *, by_org: bool = False) -> Installation:
     """One look at everything; `by_org`: with the names of organisations, at most MAX_SHOWN receivers."""
+    waiting, given_up = count_letters(db)
     is_open = (journals.c.closed_us.is_(None), journals.c.forfeited_us.is_(None))
     return Installation(
         open_journals=int(
@@ -57,6 +61,8 @@ def read_installation(db: Connection, *, by_org: bool = False) -> Installation:
         ),
         pushed=_pushed_by_state(db),
         pushed_by_org=_pushed_by_org(db) if by_org else (),
+        letters_waiting=waiting,
+        letters_given_up=given_up,
     )
 
 

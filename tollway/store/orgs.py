@@ -20,8 +20,9 @@ from tollway.domain.payment import SpendingLimits
 from tollway.store.apps_schema import app_members
 from tollway.store.database import all_orgs
 from tollway.store.log_schema import log_ratings
+from tollway.store.outbox_schema import outbox
 from tollway.store.people_schema import deleted_orgs, invites
-from tollway.store.schema import app_keys, apps, bodies, integrations, members, orgs, outbox
+from tollway.store.schema import app_keys, apps, bodies, integrations, members, orgs
 
 
 class OrgChange(TypedDict, total=False):

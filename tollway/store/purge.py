@@ -6,7 +6,9 @@ Owns which rows those are: all of an organisation, in whichever table; does not 
 
 from sqlalchemy import Connection, delete, func, select
 
+import tollway.store.apps_schema
 import tollway.store.log_schema
+import tollway.store.outbox_schema
 import tollway.store.trail_schema  # noqa: F401 - its tables are of the same metadata
 from tollway.domain.ids import OrgId
 from tollway.store.database import all_orgs

@@ -370,17 +370,6 @@ alerts = Table(
     Column("raised_us", BigInteger, nullable=False),
 )
 
-outbox = Table(
-    "outbox",
-    metadata,
-    Column("id", Text, primary_key=True),
-    Column("org_id", Text, nullable=False, index=True),
-    Column("kind", Text, nullable=False),
-    Column("content", JSON, nullable=False),
-    Column("added_us", BigInteger, nullable=False),
-    comment="What others are to be told; in the transaction that makes it true.",
-)
-
 series_totals = Table(
     "series_totals",
     metadata,
