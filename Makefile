@@ -7,7 +7,7 @@ AWAY_S ?= 600
 SEEDS ?= 100000
 JOBS ?= auto
 # Thousands of databases are made and synchronised by the tests: in memory, where there is room for them.
-SCRATCH ?= $(or $(TMPDIR),$(shell df -k /dev/shm 2>/dev/null | awk '$$4 > 4000000 {print $$6}'),/tmp)
+SCRATCH ?= $(or $(TMPDIR),$(shell df -k /dev/shm 2>/dev/null | awk 'NR > 1 && $$4 > 4000000 {print $$6}'),/tmp)
 
 .DEFAULT_GOAL := help
 .PHONY: help serve demo test e2e soak check format bench docs lock clean
