@@ -5,7 +5,7 @@ ARGS ?=
 KILLS ?= 1000
 AWAY_S ?= 600
 SEEDS ?= 100000
-JOBS ?= auto
+JOBS ?= $(shell expr $$(nproc) + 1)
 # Thousands of databases are made and synchronised by the tests: in memory, where there is room for them.
 SCRATCH ?= $(or $(TMPDIR),$(shell df -k /dev/shm 2>/dev/null | awk 'NR > 1 && $$4 > 4000000 {print $$6}'),/tmp)
 
@@ -22,7 +22,7 @@ serve: .venv/serve ## run the gateway on 127.0.0.1:8080; ARGS="…" go to `tollw
 demo: .venv/serve ## one organisation's day, played against doubles and printed
 	@$(BIN)/tollway demo
 
-test: .venv/dev ## all tests, on SQLite and PostgreSQL, on JOBS=auto cores; ARGS="…" go to pytest
+test: .venv/dev ## all tests, on SQLite and PostgreSQL, JOBS at once; ARGS="…" go to pytest
 	TMPDIR=$(SCRATCH) $(BIN)/pytest --cov -n $(JOBS) --dist worksteal $(ARGS)
 	@$(if $(ARGS),,$(MAKE) --no-print-directory coverage)
 

@@ -45,6 +45,7 @@ def told(answer: Answer, ids: dict[str, str]) -> tuple[int, bytes, list[str]]:
     return answer.status, body, sorted(answer.headers)
 
 
+@ON_SQLITE
 @pytest.mark.parametrize("operation", WITH_IDS, ids=[operation.title for operation in WITH_IDS])
 async def test_an_id_of_another_organisation_is_like_one_that_nobody_has(
     stage: Stage, operation: Operation

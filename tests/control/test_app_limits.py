@@ -132,7 +132,8 @@ async def test_a_revoked_app_is_not_found(stage: Stage) -> None:
 async def test_only_who_may_change_apps_limits_them_and_every_member_sees(stage: Stage) -> None:
     acme = await stage.tenant()
     key_path = f"{acme.app_id}/keys/{(await limits(stage, acme))['keys'][0]['id']}"
-    reader = await member(stage, acme, "reader@example.com", EVERY_PERMISSION - {Permission.EDITOR_APP})
+    others = EVERY_PERMISSION - {Permission.EDITOR_APP, Permission.ADMIN_APP}
+    reader = await member(stage, acme, "reader@example.com", others)
     editor = await member(stage, acme, "editor@example.com", [Permission.EDITOR_APP])
     for path in (acme.app_id, key_path):
         for token, status in ((reader, 403), ("junk", 401), (acme.app_key, 401), (OPERATOR_TOKEN, 401)):
