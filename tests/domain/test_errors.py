@@ -47,6 +47,7 @@ def test_only_what_may_pass_by_itself_is_worth_another_try() -> None:
         403,
         404,
         409,
+        412,
         413,
         422,
         500,
