@@ -173,13 +173,13 @@ class Folder:
             folded_to = await self._database.write(position_of, self._journal.id, self._clock.now_us())
             is_restored = self._was_restored or folded_to < self._folded_to
             self._was_restored = False
-            if is_restored:
-                _log.warning("the database was restored: what it lacks is folded again")
-                self._folded_to = folded_to
-                self._reader = None
-        if is_restored:
-            await self.fold_all()
-        return is_restored
+            if not is_restored:
+                return False
+            _log.warning("the database was restored: what it lacks is folded again")
+            self._folded_to = folded_to
+            self._reader = None
+        await self.fold_all()
+        return True
 
     async def mark(self) -> None:
         """Note on the disk how far the ledger has the journal, so that a restored database is noticed."""
