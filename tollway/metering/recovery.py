@@ -54,8 +54,10 @@ class Recovery:
         """What the database knows of the journals of others here; if it knew more before, it was restored."""
         ids = [id_ for id_ in self._disk.journals() if id_ != self._own]
         states = await self._database.read(states_of, ids)
-        known_to = {journal: states[journal].folded_to if journal in states else 0 for journal in ids}
-        lacking = {journal for journal in ids if self._disk.marked_folded(journal) > known_to[journal]}
+        # What is closed is whole, and there may be days of it: its mark is not read each time.
+        known_to = {journal: 0 for journal in ids if journal not in states}
+        known_to |= {id_: state.folded_to for id_, state in states.items() if state.closed_us is None}
+        lacking = {journal for journal, upto in known_to.items() if self._disk.marked_folded(journal) > upto}
         if lacking - self._lacking:  # not again while it is brought up to date, or where it cannot be
             await self.renew_instance()
         self._lacking = lacking
